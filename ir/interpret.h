@@ -1,0 +1,46 @@
+/* The interpreter: the definition of what a graph computes, op by op, plainly, in f32 or f64; products through OpenBLAS.
+ * It also stands for "what an eager framework does", so it is written for honest speed: one pass over memory per op,
+ * contractions by sgemm (convolutions after gathering their windows, as im2col), nothing fused. */
+#ifndef NNC_INTERPRET_H
+#define NNC_INTERPRET_H
+
+#include "ir/ir.h"
+
+/* A tensor at run time: dense, row-major. An f32 tensor's elements are float, or double in an f64 run. */
+typedef struct Array {
+  Dtype dtype;
+  bool f64;                 /* elements of an F32 array are double */
+  int rank;
+  int64_t size[MAX_RANK];
+  void *data;               /* float or double, int32_t, uint8_t (0 or 1) */
+} Array;
+int64_t array_count(const Array *array);
+size_t array_element_bytes(const Array *array);
+Array array_new(Arena *arena, Dtype dtype, bool f64, int rank, const int64_t *size);   /* zeroed */
+Array array_for(Arena *arena, const Type *type, bool f64, const int64_t *dims);         /* sizes at run-time dims */
+double array_get(const Array *array, int64_t index);
+void array_set(const Array *array, int64_t index, double value);
+
+/* Draws the initial value of a param or state, by its dotted name and the seed, into f32 (or double, the same numbers).
+ * The bits are the same on every machine: no libm, no contraction. Symbols "nn.seed" and "nn.calls" become seed and 0. */
+void initialise(const Symbol *symbol, uint64_t seed, Array *array);
+/* Philox 2x32-10: one block; the lowest level of all random numbers. random_key folds one more i32 key into a stream. */
+void philox(uint32_t counter[2], uint32_t key);
+uint32_t random_key(uint32_t stream, uint32_t key);
+/* Uniform in [0, 1) with 24 bits, for logical element `index` of a random node whose keys folded into `key`. */
+float random_uniform(uint32_t key, uint64_t index);
+
+typedef struct Run {
+  const Graph *graph;       /* an entry, without grad nodes */
+  bool f64;
+  const int64_t *dims;      /* by symbol index of the module */
+  const Array *parameters;  /* by parameter; dtypes and sizes must fit */
+  Array *states;            /* by symbol: read, and replaced (data pointer into `arena`) by the finals at the end */
+  Array *results;           /* by result: set, data in `arena` */
+  Arena *arena;
+  Array *values;            /* if not NULL: an array of graph->nodes.count, filled with every node's value (for diff) */
+} Run;
+/* Computes the entry. Sizes and EntryChecks are checked first; a false return means that nothing was changed. */
+bool interpret(Run *run, Failure *failure);
+
+#endif

@@ -1,0 +1,24 @@
+/* The passes over graphs and plans, and the one loop that runs them. See passes.def for the table. */
+#ifndef NNC_PASSES_H
+#define NNC_PASSES_H
+
+#include "ir/ir.h"
+
+/* ---- graph passes: each replaces entries of the module by better ones that mean the same ---- */
+
+/* Expands every grad node into ordinary ops, by the rules of the table; scans get a reverse scan. Reports a loss that
+ * does not reach what it is differentiated by (error at the grad node's place). */
+void pass_grad(Module *module);
+void pass_fold(Module *module);      /* constants folded; x+0, x*1, views of views, casts to the same: gone */
+void pass_cse(Module *module);       /* equal nodes become one */
+void pass_dead(Module *module);      /* what no result, final or check needs is gone */
+
+/* A copy of a graph with a chance to replace each node: `rule` may build other nodes into `to` and return their Id, or
+ * return 0 to have the node copied. The frame of most graph passes. Bodies of scans are rewritten too, innermost first. */
+typedef Id (*RewriteRule)(Graph *to, const Graph *from, Id id, const Id *renamed, void *user);
+Graph *graph_rewrite(const Graph *graph, RewriteRule rule, void *user);
+/* Copies all of `from`'s nodes into `to`, its arg nodes replaced by arguments (by parameter index); renamed (from's node
+ * count long) is filled. How a scan's body is inlined into another. */
+void graph_inline(Graph *to, const Graph *from, const Id *arguments, Id *renamed);
+
+#endif
