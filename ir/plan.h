@@ -1,0 +1,186 @@
+/* The plan: what the machine does. Launches of kernels over buffers; a kernel is task loops around ordered stages.
+ *
+ * A kernel's task loops are cut into tiles of fixed size; a task is one tile of each, and tasks are independent: any thread
+ * may run any of them in any order, so the cut depends on shapes alone and the bits do not depend on threads. Within a
+ * task, stages run one after another, each over the task's tile of the task loops and over loops of its own; they share
+ * LOCAL buffers, which hold one task's tile. Kernels of one launch are independent of each other; between launches all
+ * wait for all.
+ *
+ * A stage computes, at every point of its kept loops, a value folded over its folded loops (or none), then stores. What it
+ * computes is a list of Scalars in SSA form. Reading goes through index maps as in the graph; what a map can't prove to be
+ * inside is guarded. */
+#ifndef NNC_PLAN_H
+#define NNC_PLAN_H
+
+#include "ir/ir.h"
+
+typedef enum Memory {
+  MEMORY_ARG,        /* the caller's array for parameter `index` (a scalar parameter: its value) */
+  MEMORY_RESULT,     /* the caller's array for result `index`, which may be NULL: then the store is left out */
+  MEMORY_STATE,      /* the param or state `index` in the state block */
+  MEMORY_CONSTANT,   /* `array`, in the object's read-only data */
+  MEMORY_ARENA,      /* in the scratch block, at an offset that the memory pass finds */
+  MEMORY_LOCAL       /* one task's tile, in a worker's part of the scratch block; belongs to kernel `index` */
+} Memory;
+
+/* Dense, row-major in its sizes. The storage of a LOCAL buffer has the tile's sizes in its first `ntasks` axes, which
+ * stand for the kernel's task loops; accesses still name the whole index there, codegen subtracts the task's start. */
+typedef struct Buffer {
+  Memory memory;
+  Type type;
+  int index;
+  const double *array;       /* CONSTANT */
+  const char *name;
+  /* ARENA: found by the memory pass */
+  int first, last;           /* launches between which it holds something */
+  const Dim *bytes;          /* rounded up to 64 */
+  Vec(Id) below;             /* its offset is the largest end of these (0 without any), at any sizes */
+  int64_t offset;            /* at the bounds; STATE: in the state block */
+} Buffer;
+
+/* One element of a buffer, at a point of a stage's loops. `as` are the sizes under which the map's axes are meant: the
+ * buffer's own, or others with the same count of elements (a reshape). index[k] >= 0: axis k's index is the value of that
+ * i32 scalar instead of the map's (gather); where it falls outside the axis the element is absent. */
+typedef struct Access {
+  Id buffer;
+  Type as;
+  Map map;
+  int16_t index[MAX_RANK];
+} Access;
+
+/* A scalar's op is a row of ops.def (elementwise ones) or one of these. */
+enum {
+  SCALAR_LOAD = OP_COUNT,    /* access; number if the element is absent */
+  SCALAR_NUMBER,             /* number */
+  SCALAR_SIZE,               /* dim, as i32 */
+  SCALAR_INDEX,              /* axis 0 of access.map, as i32 (exact by construction) */
+  SCALAR_INSIDE,             /* bool: all axes of access.map are exact and inside access.as */
+  SCALAR_KEY,                /* random_key(a, b); a == -1: number is the stream to start from */
+  SCALAR_RANDOM,             /* random_uniform(a, row-major index of access.map in access.as), f32 */
+  SCALAR_FOLDED              /* the result of folder `index`; only in scalars from `after` on */
+};
+typedef struct Scalar {
+  int16_t op;
+  Dtype dtype;
+  int16_t a, b, c;           /* operands: earlier scalars of the stage, -1 for none */
+  int16_t index;             /* FOLDED */
+  double number;
+  const Dim *dim;
+  Access *access;
+} Scalar;
+
+typedef enum FoldOp { FOLDER_SUM, FOLDER_MAX, FOLDER_MIN, FOLDER_ARGMAX, FOLDER_ARGMIN } FoldOp;
+/* ARGMAX and ARGMIN give the row-major index over the folded loops. Where `when` >= 0 and that bool scalar is false, the
+ * point is skipped. */
+typedef struct Folder {
+  FoldOp op;
+  Dtype dtype;               /* of value; the result of ARGMAX and ARGMIN is i32 */
+  int16_t value, when;       /* scalars before `after` */
+} Folder;
+typedef struct Store {
+  Access access;             /* always inside; each element is stored once by a stage */
+  int16_t value;
+} Store;
+
+typedef enum StageKind {
+  STAGE_EACH,        /* no folded loops */
+  STAGE_FOLD,        /* folds over loops nkept.. */
+  STAGE_CONTRACT,    /* a FOLD with one folder, the sum of LOAD * LOAD, both f32, both always inside: a tile contraction */
+  STAGE_SCATTER,     /* folded loops run in row-major order; each point adds to the store's element, which a gather-like
+                        index may choose; points outside are skipped. Stores do not meet between kept points */
+  STAGE_SORT,        /* argsort of the last kept loop: scalar store[0].value is the key, the store gets the i32 index */
+  STAGE_CUMSUM       /* running sum along the last kept loop of store[0].value */
+} StageKind;
+
+typedef struct Loop {
+  const char *name;
+  const Dim *extent;
+  int tile;                  /* task loops: how many indices a task has; else 0 */
+} Loop;
+
+/* How a CONTRACT is cut into register tiles; found by the schedule. The tile holds rows x columns vectors of 16 lanes as
+ * accumulators. `vector` is the loop that lanes run along (in b alone: lanes of columns; in a and b and folded: lanes are
+ * partial sums; in a, b and kept: lanes of both). Rows are consecutive indices of loop `row` (which b does not depend on);
+ * columns are consecutive vectors of `vector`, or consecutive indices of loop `column` (which a does not depend on). -1:
+ * none. */
+typedef struct Tile {
+  int vector, row, column;   /* loops of the stage */
+  int rows, columns;         /* accumulators: rows * columns */
+} Tile;
+
+typedef struct Stage {
+  StageKind kind;
+  int nloops, nkept;         /* loops: the kernel's task loops, other kept loops, folded loops */
+  Loop loops[MAX_LOOPS];
+  Vec(Scalar) scalars;       /* those before `after` are computed at every point, those from it on at every kept point */
+  int after;
+  Vec(Folder) folders;
+  Vec(Store) stores;
+  Tile tile;                 /* CONTRACT */
+  int vector;                /* other kinds: the loop that is run in vectors of 16 lanes, -1: one by one */
+  const Place *place;
+} Stage;
+
+typedef struct Kernel {
+  const char *name;          /* "train_3_dense": unique in the plan, made of the entry and the op or def */
+  int ntasks;                /* how many task loops */
+  Loop tasks[MAX_LOOPS];
+  Vec(Stage) stages;
+  const Dim *flops, *bytes;
+  const Place *place;
+  Vec(const Place *) places; /* of all that was fused into it */
+} Kernel;
+
+typedef enum LaunchKind {
+  LAUNCH_KERNELS,    /* kernels first .. first+count-1, side by side */
+  LAUNCH_LOOP,       /* what follows up to the matching END, `trips` times; dim symbol `turn` counts */
+  LAUNCH_END
+} LaunchKind;
+typedef struct Launch {
+  LaunchKind kind;
+  int first, count;
+  int turn;                  /* LOOP: a DimSymbol with `turn` set */
+  const Dim *trips;
+  bool reverse;
+} Launch;
+
+/* One entry, planned. */
+typedef struct Plan {
+  Module *module;
+  const Graph *graph;        /* parameters, results, checks come from it */
+  Vec(Buffer) buffers;       /* items[0] is none */
+  Vec(Kernel) kernels;
+  Vec(Launch) launches;
+  int64_t arena_bytes;       /* at the bounds */
+  int64_t live_bytes;        /* the largest sum of bytes alive at once, at the bounds */
+  int64_t local_bytes;       /* the largest sum of LOCAL bytes of a kernel: per worker */
+} Plan;
+
+Plan *plan_new(const Graph *graph);
+Id plan_buffer(Plan *plan, Memory memory, Type type, int index, const char *name);
+Kernel *plan_kernel(Plan *plan, const char *name, const Place *place);          /* appended; pointers move */
+Access access_of(Plan *plan, Id buffer, const Map *map);                       /* as the buffer's own sizes, no index */
+int stage_scalar(Plan *plan, Stage *stage, Scalar scalar);                     /* appends (or finds an equal one) */
+/* Bytes that one task of this kernel needs for its locals; each rounded up to 64. */
+int64_t kernel_local_bytes(const Plan *plan, int kernel);
+int64_t buffer_tile_bytes(const Plan *plan, Id local);
+const Dim *kernel_task_count(const Plan *plan, int kernel);                     /* product of ceil(extent / tile) */
+bool access_always_inside(const Plan *plan, const Stage *stage, const Access *access);
+/* The element offset of an access as base + sum over loops of stride * loop, when every axis has divisor 1 and no index;
+ * false otherwise. Strides are constants or sizes: they are Dims. */
+bool access_strides(const Plan *plan, const Stage *stage, const Access *access, const Dim **base,
+                    const Dim *strides[MAX_LOOPS]);
+
+bool plan_verify(const Plan *plan, Text *why);
+void plan_print(const Plan *plan, Text *out);
+/* Reads plans back: the file holds the module's head (dims, params, states, entries' parameters and results, as
+ * module_print writes them, without nodes) and plans. */
+void plans_print(const Module *module, Plan *const *plans, int count, Text *out);
+Module *plans_read(Arena *arena, Diagnostics *diagnostics, const Source *source, Plan ***plans, int *count);
+
+/* Runs a plan plainly in C, point by point: slow, independent of codegen. Same arguments as interpret(). Scratch is filled
+ * with NaN patterns first, so that a wrong memory plan shows. */
+struct Run;
+bool plan_run(const Plan *plan, struct Run *run, Failure *failure);
+
+#endif
