@@ -1,0 +1,40 @@
+/* From plans to machine code. LLVM is known to the files of codegen/cpu alone; others see this header. */
+#ifndef NNC_CODEGEN_H
+#define NNC_CODEGEN_H
+
+#include "ir/plan.h"
+
+typedef struct CodegenOptions {
+  const char *cpus;          /* "native", an LLVM name ("x86-64-v3", "znver4", "x86-64"), or several with commas: every
+                                kernel is made for each, and chosen once at the entry, the most able first */
+  const char *triple;        /* NULL: the host's */
+  uint64_t source_hash;
+  const char *compiler;      /* "nnc 0.1.0" */
+  bool debug_lines;          /* -g */
+} CodegenOptions;
+
+typedef enum CodegenOutput { OUTPUT_OBJECT, OUTPUT_ASSEMBLY, OUTPUT_LLVM } CodegenOutput;
+
+/* All planned entries of a module as bytes of one object file (or text); the symbols are those of the header that
+ * header_print writes. False with a failure where the target is unknown. */
+bool codegen_emit(const Module *module, Plan *const *plans, int count, const CodegenOptions *options,
+                  CodegenOutput output, Text *bytes, Failure *failure);
+/* The C header beside the object. */
+void header_print(const Module *module, Plan *const *plans, int count, const CodegenOptions *options, Text *out);
+
+/* Loads the code into this process (ORC LLJIT); the model stays valid until unload. */
+typedef struct Loaded Loaded;
+struct nn_model;
+Loaded *codegen_load(const Module *module, Plan *const *plans, int count, const CodegenOptions *options,
+                     Failure *failure);
+const struct nn_model *loaded_model(const Loaded *loaded);
+void codegen_unload(Loaded *loaded);
+
+/* Where each symbol lies in the state block, in bytes: those that a fn may use come first. The same for every target. */
+typedef struct StateLayout {
+  int64_t *offset;           /* by symbol */
+  int64_t bytes, inference_bytes;
+} StateLayout;
+StateLayout state_layout(const Module *module);
+
+#endif

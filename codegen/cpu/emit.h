@@ -1,0 +1,66 @@
+/* What the files of codegen/cpu share: the LLVM objects of one compilation and the shape of a frame.
+ *
+ * A kernel is a function void(const frame *, int64_t task, int64_t worker). The frame is what the entry's executor fills
+ * on its stack once per call:
+ *
+ *   int64_t dims[module dims, turns included]   by symbol index
+ *   void *arguments[parameters]                 a scalar parameter: a pointer to its value
+ *   void *results[results]                      NULL: not wanted
+ *   void *state
+ *   char *scratch                               the arena
+ *   char *locals; int64_t local_bytes           worker w's part is locals + w * local_bytes
+ *   int64_t offsets[buffers of the plan]        ARENA buffers' offsets, by buffer Id (0 for others)
+ *
+ * all fields 8 bytes wide, in this order, so a field is at index * 8. */
+#ifndef NNC_EMIT_H
+#define NNC_EMIT_H
+
+#include "ir/plan.h"
+#include <llvm-c/Core.h>
+#include <llvm-c/TargetMachine.h>
+
+typedef struct Processor {
+  const char *name;          /* what LLVM calls it */
+  const char *features;
+  bool fma;                  /* has fused multiply-add: llvm.fma is one instruction */
+  int vector_bits;           /* 512, 256, 128: the widest registers; code uses 16 logical lanes on every processor */
+  int registers;             /* vector registers of that width: 32 or 16 */
+} Processor;
+
+typedef struct Emitter {
+  LLVMContextRef context;
+  LLVMModuleRef module;
+  LLVMBuilderRef builder;
+  const Processor *processor;
+  const Plan *plan;          /* the one being emitted */
+  LLVMValueRef function, frame, task, worker;
+  LLVMTypeRef f32, i1, i8, i32, i64, pointer, v16f32, v16i32, v16i1, v16i64;
+} Emitter;
+
+/* Field indices of a frame of this plan (multiply by 8 for bytes). */
+int frame_dim(const Plan *plan, int symbol);
+int frame_argument(const Plan *plan, int parameter);
+int frame_result(const Plan *plan, int result);
+int frame_state(const Plan *plan);
+int frame_scratch(const Plan *plan);
+int frame_locals(const Plan *plan);
+int frame_local_bytes(const Plan *plan);
+int frame_offset(const Plan *plan, Id buffer);
+int frame_fields(const Plan *plan);      /* how many */
+
+/* kernels.c: emits one kernel as an internal function with the processor's features as attributes; its name is
+ * "<model>_<kernel>" plus, if several processors are compiled for, ".<processor>". */
+LLVMValueRef emit_kernel(Emitter *emitter, int kernel);
+/* A Dim as an i64 at run time, from the frame. */
+LLVMValueRef emit_dim(Emitter *emitter, const Dim *dim);
+
+/* math.c: vector math, inline, on <16 x float> or float. */
+LLVMValueRef emit_exp(Emitter *emitter, LLVMValueRef x);
+LLVMValueRef emit_log(Emitter *emitter, LLVMValueRef x);
+LLVMValueRef emit_tanh(Emitter *emitter, LLVMValueRef x);
+LLVMValueRef emit_erf(Emitter *emitter, LLVMValueRef x);
+LLVMValueRef emit_sin(Emitter *emitter, LLVMValueRef x);
+LLVMValueRef emit_cos(Emitter *emitter, LLVMValueRef x);
+LLVMValueRef emit_pow(Emitter *emitter, LLVMValueRef x, LLVMValueRef y);
+
+#endif
