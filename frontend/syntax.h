@@ -224,8 +224,8 @@ typedef enum StatementKind {
   STATEMENT_STATE,        /* state mu: [C] = 0                     weight */
   STATEMENT_ASSIGN,       /* a, b = e; a constant at the top       assign */
   STATEMENT_ASSERT,       /* assert C % 2 == 0, "text"             assertion */
+  /* only in blocks */
   STATEMENT_EXPRESSION,   /* an IF, a SCAN, or a value             expression */
-  /* only in blocks; at the top level EXPRESSION is an IF */
   STATEMENT_UPDATE,       /* mu := 0.9 * mu; net.w := e            assign */
   STATEMENT_MINIMIZE,     /* minimize loss over D clip 1 by sgd()  minimize */
   STATEMENT_FOR,          /* for i in 0..n { }                     loop */
