@@ -135,6 +135,10 @@ typedef struct OpInfo {
 } OpInfo;
 extern const OpInfo op_info[OP_COUNT];
 Op op_by_name(const char *name);                            /* OP_NONE if there is none */
+typedef struct Node Node;
+/* The type of a node by its op's shape rule (the table's column), from its operands' types and its attribute; where the
+ * type is given, node->type is checked. False, with a sentence in `why`, if the operands or the attribute do not fit. */
+bool op_type(const Graph *graph, const Node *node, Type *type, Text *why);
 
 /* ---- nodes and graphs ---- */
 
@@ -145,7 +149,7 @@ typedef struct Scan {
   int ncarry, nslice, ncapture, nyield;
 } Scan;                     /* the node's operands: first carries, whole sequences (axis 0), captures.
                                its picks: last carries, then yields stacked along axis 0 */
-typedef struct Node {
+struct Node {
   Op op;
   Type type;
   int noperands;
@@ -161,7 +165,7 @@ typedef struct Node {
   const Scan *scan;
   const Place *place;       /* never NULL in graphs that come from a file */
   const char *name;         /* what the program called it, or NULL */
-} Node;
+};
 
 typedef struct Parameter {
   const char *name;
