@@ -1,0 +1,12 @@
+/* Small questions that several graph passes ask. */
+#ifndef NNC_REWRITE_H
+#define NNC_REWRITE_H
+
+#include "passes/passes.h"
+
+/* True if every element is the same number, which the graph says outright: a constant, or a view of one. */
+bool is_number(const Graph *graph, Id id, double *number);
+/* Runs a rewrite over all entries. */
+void rewrite_entries(Module *module, RewriteRule rule, void *user);
+
+#endif
