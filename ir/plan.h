@@ -158,16 +158,27 @@ typedef struct Plan {
 
 Plan *plan_new(const Graph *graph);
 Id plan_buffer(Plan *plan, Memory memory, Type type, int index, const char *name);
-Kernel *plan_kernel(Plan *plan, const char *name, const Place *place);          /* appended; pointers move */
+/* Appended; the name is kept, or made unique by "_2"; pointers to kernels move. */
+Kernel *plan_kernel(Plan *plan, const char *name, const Place *place);
+/* Appended, its first loops are the kernel's task loops (set before), no vector, no tile; pointers to stages move. */
+Stage *kernel_stage(Plan *plan, Kernel *kernel, StageKind kind, const Place *place);
 Access access_of(Plan *plan, Id buffer, const Map *map);                       /* as the buffer's own sizes, no index */
-int stage_scalar(Plan *plan, Stage *stage, Scalar scalar);                     /* appends (or finds an equal one) */
+/* Appends (or finds an equal one); fields that the op doesn't use are ignored. While stage->after is 0 that is for every
+ * point; set stage->after = stage->scalars.count before adding those of kept points. EACH, SORT, CUMSUM leave it 0. */
+int stage_scalar(Plan *plan, Stage *stage, Scalar scalar);
+int scalar_operands(int op);                                                   /* of a, b, c; -1: no scalar has this op */
+bool scalar_has_access(int op);
+bool access_equal(const Access *a, const Access *b);
+int64_t plan_element_bytes(Dtype dtype);                                       /* in memory: f32, i32: 4; bool: 1 */
+const Dim *buffer_bytes(const Plan *plan, const Type *type);                   /* rounded up to 64; NULL beyond 64 bits */
 /* Bytes that one task of this kernel needs for its locals; each rounded up to 64. */
 int64_t kernel_local_bytes(const Plan *plan, int kernel);
 int64_t buffer_tile_bytes(const Plan *plan, Id local);
 const Dim *kernel_task_count(const Plan *plan, int kernel);                     /* product of ceil(extent / tile) */
 bool access_always_inside(const Plan *plan, const Stage *stage, const Access *access);
 /* The element offset of an access as base + sum over loops of stride * loop, when every axis has divisor 1 and no index;
- * false otherwise. Strides are constants or sizes: they are Dims. */
+ * false otherwise. Strides are constants or sizes: they are Dims. Those of a LOCAL are its storage's: there each task loop
+ * counts from the task's start. */
 bool access_strides(const Plan *plan, const Stage *stage, const Access *access, const Dim **base,
                     const Dim *strides[MAX_LOOPS]);
 
