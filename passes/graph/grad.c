@@ -125,7 +125,8 @@ static Id rule_expand(Graph *to, const Graph *from, Id id, const Id *renamed, vo
   Expansion *expansion = user;
   Arena *arena = to->module->arena;
   if (expansion->from != from) {
-    *expansion = (Expansion){.from = from, .gradients = NEW_ARRAY(arena, Id *, from->nodes.count),
+    *expansion = (Expansion){.from = from,
+                             .gradients = NEW_ARRAY(arena, Id *, from->nodes.count),
                              .states = NEW_ARRAY(arena, Id, to->module->symbols.count + 1)};
   }
   const Node *node = graph_node(from, id);

@@ -164,12 +164,17 @@ static Id iota_along(Backward *b, int rank, const Dim *const *size, int axis) {
 
 /* ---- transposed maps ---- */
 
-/* An axis that always reads one place is in no dim, so transposing finds nothing to solve for. Such axes are taken out
- * (`kept` lists the others) and the gradient is put back at its place along them afterwards. */
+/* True if an axis always reads one place among several: it is in no dim, so transposing finds nothing to solve for. (With
+ * one place, a broadcast, nothing need be solved.) */
+static bool axis_is_fixed(const Axis *axis, const Dim *size) {
+  return axis->nterms == 0 && axis->divisor == 1 && !(dim_is(size, 1) && dim_is(axis->offset, 0));
+}
+
+/* Takes the fixed axes out (`kept` lists the others); afterwards the gradient is put at its place along them. */
 static int drop_fixed_axes(Map *map, Type *type, int *kept) {
   int count = 0;
   for (int k = 0; k < type->rank; k++)
-    if (map->axis[k].nterms > 0 || map->axis[k].divisor != 1) kept[count++] = k;
+    if (!axis_is_fixed(&map->axis[k], type->size[k])) kept[count++] = k;
   for (int k = 0; k < count; k++) {
     map->axis[k] = map->axis[kept[k]];
     type->size[k] = type->size[kept[k]];

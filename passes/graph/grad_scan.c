@@ -82,9 +82,9 @@ static bool *mark_live(const Scan *scan, const bool *inside, bool *live) {
 
 /* A parameter of the reverse body, and what the scan is given for it. */
 typedef struct Slot {
-  Id arg;      /* in the reverse body */
-  Id operand;  /* in the graph; 0 for a saved carry until the forward scan yields it */
-  int carry;   /* of the forward scan: whose cotangent (carries) or history (slices) this is; -1: neither */
+  Id arg;     /* in the reverse body */
+  Id operand; /* in the graph; 0 for a saved carry until the forward scan yields it */
+  int carry;  /* of the forward scan: whose cotangent (carries) or history (slices) this is; -1: neither */
 } Slot;
 typedef Vec(Slot) Slots;
 
@@ -93,7 +93,7 @@ typedef struct Reverse {
   const Node *node; /* the forward scan */
   Id id;
   const Scan *scan;
-  Graph *body; /* the reverse body */
+  Graph *body;   /* the reverse body */
   Id *arguments; /* by forward parameter: what stands for it in the reverse body */
   Slots carries, slices, captures;
   Vec(Id) sums;   /* operands that get their gradient from the carry after the forward carries' */
