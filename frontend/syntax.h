@@ -6,6 +6,9 @@
  * of a dotted name, the declared name of a declaration, else the first character. All names are interned. All nodes live in
  * the arena and are never changed after the parse.
  *
+ * Names end in Syntax where ir.h has the plain word (ScanSyntax, TypeSyntax, ParameterSyntax, ResultSyntax), since the
+ * builder includes both.
+ *
  * What the parser has checked: that targets of assignments are names (dotted ones only before :=), that positional
  * arguments come before named ones, that comparisons are not chained, that def, fn, step, model, dim and import stand at the
  * top level and yield, minimize and for do not, that no expression is higher than SYNTAX_HEIGHT and no blocks are nested
@@ -122,12 +125,12 @@ typedef struct Carry {
   Expression *start;
 } Carry;
 
-typedef struct Scan {
+typedef struct ScanSyntax {
   Vec(Binding) bindings;   /* at least one */
   Expression *axis;        /* or NULL: 0 */
   Vec(Carry) carries;      /* may be empty */
   Block body;
-} Scan;
+} ScanSyntax;
 
 typedef struct Branch {
   Expression *condition;
@@ -167,7 +170,7 @@ struct Expression {
       Expression *low, *high;   /* high is not in the range */
     } range;
     Branch branch;
-    Scan *scan;
+    ScanSyntax *scan;
   };
 };
 
@@ -176,24 +179,24 @@ struct Expression {
 typedef enum WrittenType { TYPE_NONE, TYPE_F32, TYPE_I32, TYPE_BOOL } WrittenType;   /* NONE: `x: [N]`, which is f32 */
 
 /* `[N, 784]`, `i32[N]`, `[S..., C]`, `shape(p)`, `[2] + shape(x)`. */
-typedef struct Type {
+typedef struct TypeSyntax {
   WrittenType element;
   uint32_t offset;
   Expression *shape;   /* a LIST, or what gives one; never NULL where the Type is not */
-} Type;
+} TypeSyntax;
 
 /* Of a def, fn or step. With a type it is an input, without a setting (in a fn or step: a run-time f32). */
-typedef struct Parameter {
+typedef struct ParameterSyntax {
   const char *name;
   uint32_t offset;
-  Type *type;               /* or NULL */
+  TypeSyntax *type;               /* or NULL */
   Expression *by_default;   /* or NULL */
-} Parameter;
+} ParameterSyntax;
 
-typedef struct Result {
+typedef struct ResultSyntax {
   const char *name;
   uint32_t offset;
-} Result;
+} ResultSyntax;
 
 typedef enum RoutineKind { ROUTINE_DEF, ROUTINE_FN, ROUTINE_STEP } RoutineKind;
 
@@ -203,9 +206,9 @@ typedef struct Routine {
   const char *name;
   uint32_t offset;   /* of the name */
   const Source *source;
-  Vec(Parameter) parameters;
+  Vec(ParameterSyntax) parameters;
   bool has_results;       /* `->` was written; never in a def */
-  Vec(Result) results;
+  Vec(ResultSyntax) results;
   Block *body;            /* `{ ... }` */
   Expression *value;      /* `= e` */
 } Routine;
@@ -255,7 +258,7 @@ struct Statement {
     } layer;
     struct {
       const char *name;
-      Type type;               /* `param s = 1` has the type `[]` */
+      TypeSyntax type;         /* `param s = 1` has the type `[]` */
       Expression *initialiser;   /* or NULL: none was given */
     } weight;
     struct {
