@@ -190,7 +190,8 @@ void plans_print(const Module *module, Plan *const *plans, int count, Text *out)
 Module *plans_read(Arena *arena, Diagnostics *diagnostics, const Source *source, Plan ***plans, int *count);
 
 /* Runs a plan plainly in C, point by point: slow, independent of codegen. Same arguments as interpret(). Scratch is filled
- * with NaN patterns first, so that a wrong memory plan shows. */
+ * with NaN patterns first, so that a wrong memory plan shows; tasks run in a shuffled order. run->results may be NULL: then
+ * no result is wanted. `values` and `interpreter` are ignored. Faults of the plan are Failures with EXIT_BUG. */
 struct Run;
 bool plan_run(const Plan *plan, struct Run *run, Failure *failure);
 
