@@ -336,24 +336,11 @@ Id graph_grad(Graph *graph, Id loss, const Id *by, int count) {
   return build(graph, (Node){.op = OP_grad, .noperands = count + 1, .operands = operands});
 }
 
-/* The type of one result of a pair; what a reader or a verifier finds out of place, the shape rule says. */
-static Type picked_type(const Graph *graph, const Node *pair, int result) {
-  if (pair->op == OP_grad && result >= 0 && result + 1 < pair->noperands) {
-    return *graph_type(graph, pair->operands[result + 1]);
-  }
-  if (pair->op != OP_scan || result < 0 || result >= pair->scan->ncarry + pair->scan->nyield) {
-    bug("a pick of result %d of a %s", result, op_info[pair->op].name);
-  }
-  if (result < pair->scan->ncarry) return *graph_type(graph, pair->operands[result]);
-  const Type *each = graph_type(pair->scan->body, pair->scan->body->results.items[result].value);
-  Type type = {.dtype = each->dtype, .rank = each->rank + 1, .size = {pair->scan->trips}};
-  if (type.rank > MAX_RANK) bug("a yield of rank %d", each->rank);
-  for (int k = 0; k < each->rank; k++) type.size[k + 1] = each->size[k];
-  return type;
-}
-
 Id graph_pick(Graph *graph, Id pair, int result) {
-  Type type = picked_type(graph, graph_node(graph, pair), result);
+  Type type;
+  if (!pair_type(graph, graph_node(graph, pair), result, &type)) {
+    bug("a pick of result %d of a %s", result, op_info[graph_node(graph, pair)->op].name);
+  }
   return build(graph, (Node){.op = OP_pick, .type = type, .noperands = 1, .operands = &pair, .index = result});
 }
 

@@ -139,6 +139,7 @@ typedef struct Node Node;
 /* The type of a node by its op's shape rule (the table's column), from its operands' types and its attribute; where the
  * type is given, node->type is checked. False, with a sentence in `why`, if the operands or the attribute do not fit. */
 bool op_type(const Graph *graph, const Node *node, Type *type, Text *why);
+bool pair_type(const Graph *graph, const Node *pair, int result, Type *type);   /* of one pick; false if there is none */
 
 /* ---- nodes and graphs ---- */
 
@@ -160,6 +161,7 @@ struct Node {
   int index;                /* arg: parameter; state: symbol; pick: result; iota, concat, gather, scatter, cumsum: axis */
   int batch;                /* gather, scatter: leading axes that a and b share */
   uint32_t stream;          /* random */
+  bool materialise;         /* view: gets memory of its own in the plan even where it could be read through */
   const Dim *dim;           /* dim */
   const Space *space;       /* view, folds, contract, argmax, argmin */
   const Scan *scan;

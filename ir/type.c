@@ -46,9 +46,15 @@ bool type_same_sizes(const Type *a, const Type *b) {
 
 bool type_equal(const Type *a, const Type *b) { return a->dtype == b->dtype && type_same_sizes(a, b); }
 
-const Dim *type_count(Module *module, const Type *type) {
+/* NULL where the product leaves 64 bits. */
+static const Dim *count_elements(Module *module, const Type *type) {
   const Dim *count = dim_constant(module, 1);
   for (int k = 0; k < type->rank; k++) count = dim_multiply(module, count, type->size[k]);
+  return count;
+}
+
+const Dim *type_count(Module *module, const Type *type) {
+  const Dim *count = count_elements(module, type);
   if (!count) bug("the number of elements of a tensor leaves 64 bits");
   return count;
 }
@@ -127,21 +133,26 @@ static bool given_random(const Rule *rule) {
 static bool given_reshape(const Rule *rule) {
   const Type *from = operand(rule, 0), *to = &rule->node->type;
   if (from->dtype != to->dtype) return misfit(rule, "changes the dtype");
-  return type_count(rule->module, from) == type_count(rule->module, to) ||
+  const Dim *count = count_elements(rule->module, from);
+  return (count && count == count_elements(rule->module, to)) ||
          misfit(rule, "%s has not as many elements as %s", type_text(rule->module, from), type_text(rule->module, to));
 }
 
-static bool pick_of_scan(const Rule *rule, const Node *pair, Type *type) {
-  const Scan *scan = pair->scan;
-  int result = rule->node->index;
-  if (result < 0 || result >= scan->ncarry + scan->nyield) return misfit(rule, "a scan without result %d", result);
-  if (result < scan->ncarry) {
-    *type = *graph_type(rule->graph, pair->operands[result]);
+bool pair_type(const Graph *graph, const Node *pair, int result, Type *type) {
+  if (result < 0) return false;
+  if (pair->op == OP_grad) {
+    if (result + 1 >= pair->noperands) return false;
+    *type = *graph_type(graph, pair->operands[result + 1]);
     return true;
   }
-  const Type *each = graph_type(scan->body, scan->body->results.items[result].value);
-  if (each->rank == MAX_RANK) return misfit(rule, "yields of rank %d", each->rank);
-  *type = (Type){.dtype = each->dtype, .rank = each->rank + 1, .size = {scan->trips}};
+  if (pair->op != OP_scan || result >= pair->scan->ncarry + pair->scan->nyield) return false;
+  if (result < pair->scan->ncarry) {
+    *type = *graph_type(graph, pair->operands[result]);
+    return true;
+  }
+  const Type *each = graph_type(pair->scan->body, pair->scan->body->results.items[result].value);
+  if (each->rank == MAX_RANK) return false;
+  *type = (Type){.dtype = each->dtype, .rank = each->rank + 1, .size = {pair->scan->trips}};
   for (int k = 0; k < each->rank; k++) type->size[k + 1] = each->size[k];
   return true;
 }
@@ -149,13 +160,8 @@ static bool pick_of_scan(const Rule *rule, const Node *pair, Type *type) {
 static bool given_pick(const Rule *rule) {
   const Node *pair = graph_node(rule->graph, rule->node->operands[0]);
   Type type;
-  if (pair->op == OP_scan) {
-    if (!pick_of_scan(rule, pair, &type)) return false;
-  } else if (pair->op == OP_grad) {
-    if (rule->node->index < 0 || rule->node->index + 1 >= pair->noperands) return misfit(rule, "no such gradient");
-    type = *graph_type(rule->graph, pair->operands[rule->node->index + 1]);
-  } else {
-    return misfit(rule, "of a %s", op_info[pair->op].name);
+  if (!pair_type(rule->graph, pair, rule->node->index, &type)) {
+    return misfit(rule, "there is no result %d of a %s", rule->node->index, op_info[pair->op].name);
   }
   return type_equal(&type, &rule->node->type) || misfit(rule, "the type should be %s", type_text(rule->module, &type));
 }

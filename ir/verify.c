@@ -47,12 +47,15 @@ static bool verify_space(const Graph *graph, Id id, Text *why) {
   return true;
 }
 
-static bool is_captured_twice(const Graph *graph, Id id) {
-  const Node *node = graph_node(graph, id);
-  for (Id other = 1; other < id; other++) {
-    if (graph_node(graph, other)->op == OP_arg && graph_node(graph, other)->index == node->index) return true;
+/* Before the scan itself, whose shape rule looks at the body's results. */
+static bool verify_body(const Graph *graph, Id id, Text *why) {
+  const Scan *scan = graph_node(graph, id)->scan;
+  if (!scan || !scan->body || !belongs(graph->module, scan->trips)) return fault(graph, id, why, "a scan without a body");
+  if (scan->body->kind != GRAPH_BODY) return fault(graph, id, why, "the body of a scan is an entry");
+  if (scan->ncarry < 0 || scan->nslice < 0 || scan->ncapture < 0 || scan->nyield < 0) {
+    return fault(graph, id, why, "a scan of less than no operands");
   }
-  return false;
+  return graph_verify(scan->body, why);
 }
 
 static bool verify_node(const Graph *graph, Id id, Text *why) {
@@ -64,6 +67,7 @@ static bool verify_node(const Graph *graph, Id id, Text *why) {
     if (node->operands[k] <= 0) return fault(graph, id, why, "operand %d is none", k + 1);
     if (node->operands[k] >= id) return fault(graph, id, why, "operand %%%d does not stand before it", node->operands[k]);
   }
+  if (node->op == OP_scan && !verify_body(graph, id, why)) return false;
   if (!op_type(graph, node, &type, &reason)) {
     fault(graph, id, why, "%s", reason.bytes ? reason.bytes : "does not fit");
     text_free(&reason);
@@ -76,12 +80,8 @@ static bool verify_node(const Graph *graph, Id id, Text *why) {
   if (!type_belongs(graph->module, &node->type)) return fault(graph, id, why, "a size of another module");
   if (node->space && !verify_space(graph, id, why)) return false;
   if (node->op == OP_dim && !belongs(graph->module, node->dim)) return fault(graph, id, why, "a size of another module");
-  if (node->op == OP_arg && is_captured_twice(graph, id))
-    return fault(graph, id, why, "a second arg node of one parameter");
   if (node->op == OP_state && graph->kind == GRAPH_BODY) return fault(graph, id, why, "a body reads a state");
-  if (node->op != OP_scan) return true;
-  if (node->scan->body->kind != GRAPH_BODY) return fault(graph, id, why, "the body of a scan is an entry");
-  return graph_verify(node->scan->body, why);
+  return true;
 }
 
 static bool verify_interface(const Graph *graph, Text *why) {
