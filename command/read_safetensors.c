@@ -147,7 +147,7 @@ static int by_begin(const void *a, const void *b) {
 }
 
 static bool check_tiling(const Reader *r, Extent *extents, int count, int64_t data) {
-  qsort(extents, (size_t)count, sizeof *extents, by_begin);
+  if (count) qsort(extents, (size_t)count, sizeof *extents, by_begin);
   int64_t end = 0;
   for (int i = 0; i < count; i++) {
     if (extents[i].begin != end)
