@@ -1,0 +1,211 @@
+/* Contracts that a tile can run: operands read linearly, with a loop for the lanes.
+ *
+ * A contract's operand may be padded (indices outside are 0) or dilated (indices that don't divide are absent). A tile
+ * wants neither a branch nor a division in its inner loop, so such an operand is written out once, by a view over the
+ * range of the numerators: j = c0*d0 + c1*d1 + (offset - lowest) indexes it with no guard. That copy costs a load and a
+ * store per element; the contract reads each element once for every tap.
+ *
+ * Lanes must run along a loop in which every operand that varies lies one element apart, and the result too (or the loop
+ * is folded: then each lane sums its part). If the layouts at hand offer no good loop, an operand is transposed into memory
+ * first. The choice is by a count of cycles that is rough but orders the candidates rightly. */
+#include "passes/passes.h"
+
+#include <string.h>
+
+enum { LANES = 16 };
+
+/* ---- padding and dilation ---- */
+
+static bool needs_copy(Module *module, const Space *space, int operand, const Type *type) {
+  for (int k = 0; k < type->rank; k++) {
+    if (space->map[operand].axis[k].divisor != 1) return true;
+  }
+  return !map_always_inside(module, space, operand, type);
+}
+
+/* The smallest and the number of different numerators of an index. */
+static void numerator_range(Module *module, const Space *space, const Axis *axis, const Dim **lowest, const Dim **count) {
+  const Dim *low = axis->offset, *high = axis->offset;
+  for (int k = 0; k < axis->nterms; k++) {
+    const Dim *last = dim_offset(module, space->extent[axis->dim[k]], -1);
+    const Dim *reach = dim_multiply(module, dim_constant(module, axis->coefficient[k]), last);
+    if (axis->coefficient[k] > 0) high = dim_add(module, high, reach);
+    if (axis->coefficient[k] < 0) low = dim_add(module, low, reach);
+  }
+  *lowest = low;
+  *count = dim_offset(module, dim_subtract(module, high, low), 1);
+}
+
+/* The operand written out over its numerators; the space's map then reads that. */
+static Id write_out(Graph *to, Id operand, Space *space, int k) {
+  Module *module = to->module;
+  const Type *type = graph_type(to, operand);
+  int rank = type->rank;
+  Space view = {.ndims = rank, .nresult = rank, .nmaps = 1, .map[0].naxes = rank};
+  for (int a = 0; a < rank; a++) {
+    Axis *axis = &space->map[k].axis[a];
+    bool inside = axis->divisor == 1 && axis_always_inside(module, space, axis, type->size[a]);
+    const Dim *lowest, *count;
+    if (inside) {
+      view.extent[a] = type->size[a];
+      view.map[0].axis[a] = axis_of(module, a);
+      continue;
+    }
+    numerator_range(module, space, axis, &lowest, &count);
+    view.extent[a] = count;
+    view.map[0].axis[a] = axis_affine(a, 1, lowest);
+    view.map[0].axis[a].divisor = axis->divisor;
+    axis->offset = dim_subtract(module, axis->offset, lowest);
+    axis->divisor = 1;
+  }
+  Id written = graph_view(to, operand, &view, 0);
+  graph_node(to, written)->materialise = true;
+  return written;
+}
+
+/* ---- lanes ---- */
+
+/* One operand as it lies in memory: how many elements apart neighbours along each dim of the space are; 2 stands for
+ * anything but 0 and 1. */
+typedef struct Strides {
+  int8_t of[MAX_LOOPS];
+} Strides;
+
+static int product_is_one(const Type *type, int from) {
+  for (int k = from; k < type->rank; k++) {
+    if (!dim_is(type->size[k], 1)) return 0;
+  }
+  return 1;
+}
+
+/* `map` reads a tensor of this type that lies row-major. */
+static Strides strides_of(const Type *type, const Map *map) {
+  Strides strides = {{0}};
+  for (int a = 0; a < map->naxes; a++) {
+    for (int t = 0; t < map->axis[a].nterms; t++) {
+      int8_t *stride = &strides.of[map->axis[a].dim[t]];
+      bool unit = *stride == 0 && map->axis[a].coefficient[t] == 1 && product_is_one(type, a + 1);
+      *stride = unit ? 1 : 2;
+    }
+  }
+  return strides;
+}
+
+/* The strides in which lowering will read the operand: through a view or transposition that needs no memory. */
+static Strides strides_through(const Graph *graph, Id id, const Space *space, int operand) {
+  const Node *node = graph_node(graph, id);
+  Space outer = *space;
+  outer.map[0] = space->map[operand];
+  outer.nmaps = 1;
+  while (node->op == OP_view && !node->materialise) {
+    Space composed;
+    const Type *below = graph_type(graph, node->operands[0]);
+    if (!map_always_inside(graph->module, node->space, 0, below)) break;
+    if (!space_compose(graph->module, &outer, 0, &node->type, node->space, &composed)) break;
+    outer = composed;
+    id = node->operands[0];
+    node = graph_node(graph, id);
+  }
+  return strides_of(&node->type, &outer.map[0]);
+}
+
+static double at_bounds(const Dim *dim) { return (double)dim->high; }
+
+typedef struct Choice {
+  double cycles;
+  int dim;
+  bool transpose[2];
+} Choice;
+
+/* Cycles if lanes run along dim d, with two fused multiply-adds of 16 lanes a cycle. */
+static Choice try_lanes(const Graph *graph, const Node *node, const Id *operands, const Strides *strides, int d) {
+  const Space *space = node->space;
+  double extent = at_bounds(space->extent[d]), work = 1, outputs = 1;
+  for (int k = 0; k < space->ndims; k++) {
+    work *= at_bounds(space->extent[k]);
+    if (k < space->nresult) outputs *= at_bounds(space->extent[k]);
+  }
+  double vectors = (double)((int64_t)(extent + LANES - 1) / LANES);
+  Choice choice = {.dim = d, .cycles = work / extent * vectors / 2};
+  if (d >= space->nresult) {
+    choice.cycles += outputs * 6;   /* the lanes of each result are added up at its end */
+  } else if (!product_is_one(&node->type, d + 1)) {
+    choice.cycles += outputs * 2;   /* the result is stored element by element */
+  }
+  for (int k = 0; k < 2; k++) {
+    if (strides[k].of[d] != 2) continue;
+    double elements = 1;
+    const Type *type = graph_type(graph, operands[k]);
+    for (int a = 0; a < type->rank; a++) elements *= at_bounds(type->size[a]);
+    choice.cycles += elements * 2;
+    choice.transpose[k] = true;
+  }
+  return choice;
+}
+
+/* The axis that dim d indexes bare, or -1. */
+static int bare_axis(const Map *map, int d) {
+  int found = -1;
+  for (int a = 0; a < map->naxes; a++) {
+    for (int t = 0; t < map->axis[a].nterms; t++) {
+      if (map->axis[a].dim[t] != d) continue;
+      if (found >= 0 || map->axis[a].coefficient[t] != 1) return -1;
+      found = a;
+    }
+  }
+  return found;
+}
+
+static Id transpose_last(Graph *to, Id operand, Map *map, int axis) {
+  int order[MAX_RANK], count = 0;
+  Map moved = {.naxes = map->naxes};
+  for (int k = 0; k < map->naxes; k++) {
+    if (k != axis) order[count++] = k;
+  }
+  order[count++] = axis;
+  for (int k = 0; k < count; k++) moved.axis[k] = map->axis[order[k]];
+  *map = moved;
+  Id turned = graph_transpose(to, operand, order);
+  if (turned != operand) graph_node(to, turned)->materialise = true;
+  return turned;
+}
+
+static void choose_lanes(Graph *to, Id *operands, Space *space, const Node *node) {
+  Strides strides[2] = {strides_through(to, operands[0], space, 0), strides_through(to, operands[1], space, 1)};
+  Choice best = {.dim = -1};
+  Node with = *node;
+  with.space = space;
+  for (int d = 0; d < space->ndims; d++) {
+    if (dim_is(space->extent[d], 1)) continue;
+    Choice choice = try_lanes(to, &with, operands, strides, d);
+    bool possible = true;
+    for (int k = 0; k < 2; k++) possible = possible && (!choice.transpose[k] || bare_axis(&space->map[k], d) >= 0);
+    if (possible && (best.dim < 0 || choice.cycles < best.cycles)) best = choice;
+  }
+  if (best.dim < 0) return;
+  for (int k = 0; k < 2; k++) {
+    if (!best.transpose[k]) continue;
+    operands[k] = transpose_last(to, operands[k], &space->map[k], bare_axis(&space->map[k], best.dim));
+  }
+}
+
+static Id linear_contract(Graph *to, const Graph *from, Id id, const Id *renamed, void *user) {
+  const Node *node = graph_node(from, id);
+  (void)user;
+  if (node->op != OP_contract) return 0;
+  Space space = *node->space;
+  Id operands[2];
+  for (int k = 0; k < 2; k++) {
+    operands[k] = renamed[node->operands[k]];
+    const Type type = *graph_type(to, operands[k]);
+    if (needs_copy(to->module, &space, k, &type)) operands[k] = write_out(to, operands[k], &space, k);
+  }
+  choose_lanes(to, operands, &space, node);
+  return graph_contract(to, operands[0], operands[1], &space);
+}
+
+void pass_linear(Module *module) {
+  for (int k = 0; k < module->entries.count; k++) {
+    module->entries.items[k] = graph_rewrite(module->entries.items[k], linear_contract, NULL);
+  }
+}
