@@ -269,6 +269,13 @@ static TokenKind read_string(Lexer *lexer, Token *token) {
       kind = TOKEN_ERROR;
       break;
     }
+    uint32_t plain = 0;
+    while (lexer->at + plain < lexer->source->length && !strchr("\"\\\n", peek(lexer, plain))) plain++;
+    if (plain) {
+      text_add_bytes(&text, lexer->source->text + lexer->at, plain);
+      lexer->at += plain;
+      continue;
+    }
     lexer->at++;
     if (c == '"') break;
     if (c == '\\') {
@@ -336,7 +343,12 @@ static TokenKind unexpected(Lexer *lexer, const Token *token) {
     error_at(lexer->diagnostics, &place, "unexpected character U+%04X", (unsigned)*text);
   else
     error_at(lexer->diagnostics, &place, "unexpected character '%.*s'", (int)bytes, text);
-  if (*text == '\'') help_for(lexer->diagnostics, "strings stand in double quotes: \"nearest\"");
+  if (*text == '\'') {
+    help_for(lexer->diagnostics, "strings stand in double quotes: \"nearest\"");
+    uint32_t length = 0;
+    while (peek(lexer, length) && !strchr("'\n", peek(lexer, length))) length++;
+    if (peek(lexer, length) == '\'') lexer->at += length + 1; /* it is meant as a string: one fault, not two */
+  }
   if (*text == '!') help_for(lexer->diagnostics, "write 'not x', or 'a != b'");
   if (*text == '&') help_for(lexer->diagnostics, "write 'a and b'");
   if (bytes > 1) help_for(lexer->diagnostics, "names are made of the letters a to z and A to Z, digits and _");
@@ -393,7 +405,8 @@ void lex_next(Lexer *lexer, Token *token) {
   token->offset = lexer->at;
   if (++lexer->tokens > SYNTAX_TOKENS) {
     fault(lexer, lexer->at, "the file has more than a million words");
-    token->kind = TOKEN_END;
+    token->kind = TOKEN_ERROR; /* and after it the end */
+    token->end = lexer->at;
     return;
   }
   token->starts_line = lexer->starts_line;

@@ -3,6 +3,8 @@
  * minus stand before their operand, and ** groups from the right and lets a minus follow (2 ** -1). */
 #include "frontend/parser.h"
 
+#include <string.h>
+
 enum {
   BINDS_PIPE = 1,
   BINDS_NOT = 4,
@@ -176,9 +178,10 @@ static Expression *parse_leaf(Parser *parser, ExpressionKind kind) {
 
 static Expression *not_a_value(Parser *parser) {
   bool pipe = at_operator(parser, OPERATOR_PIPE), brace = token_kind(parser) == TOKEN_LEFT_BRACE;
-  bool assign = token_kind(parser) == TOKEN_ASSIGN;
-  bool plus = at_operator(parser, OPERATOR_ADD);
   uint32_t offset = parser->current.offset;
+  char before = offset ? parser->source->text[offset - 1] : ' ';
+  bool assign = token_kind(parser) == TOKEN_ASSIGN && before && strchr("+-*/%@", before);
+  bool plus = at_operator(parser, OPERATOR_ADD);
   if (token_kind(parser) == TOKEN_ELLIPSIS) {
     fault_at(parser, offset, "'...' stands only in a list that is a shape, or in an index");
   } else if (at_word(parser, WORD_NONE)) {
@@ -188,7 +191,7 @@ static Expression *not_a_value(Parser *parser) {
   }
   if (pipe) fault_help(parser, "'x | f' needs a value on its left; is a line above it ended with ';' or with an operator?");
   if (brace) fault_help(parser, "a '{' follows only a header, an if, a for or a scan; lists stand in [ ]");
-  if (assign) fault_help(parser, "there is no '+=': write x = x + 1");
+  if (assign) fault_help(parser, "there is no '%c=': write x = x %c y", before, before);
   if (plus) fault_help(parser, "there is no unary '+'");
   return junk(parser);
 }

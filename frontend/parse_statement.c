@@ -215,7 +215,7 @@ static Statement *parse_simple(Parser *parser, bool top) {
   if (kind == TOKEN_ASSIGN || (kind == TOKEN_UPDATE && !top)) return parse_assignment(parser, left);
   if (kind == TOKEN_UPDATE) {
     fault_at(parser, parser->current.offset, "':=' stands in a step, or in a def that a step calls");
-  } else if (top && !parser->panic) {
+  } else if (top && kind != TOKEN_ERROR) {
     fault_at(parser, left->offset, "an expression whose value is not used");
     fault_help(parser, "at the top level stand model, dim, import, constants, def, layer, fn, step, param and state");
   }
@@ -271,7 +271,7 @@ static Statement *parse_minimize(Parser *parser) {
   }
   if (accept_name(parser, "clip")) statement->minimize.clip = parse_expression(parser);
   if (!accept_name(parser, "by")) {
-    fault_expected(parser, statement->minimize.clip ? "'by'" : "'by'");
+    fault_expected(parser, "'by' and an optimizer");
     fault_help(parser, "minimize loss [over a, b] [clip c] by sgd(lr)");
     return statement;
   }
@@ -387,10 +387,15 @@ void parse_statements(Parser *parser, Block *block, bool top) {
     Statement *statement = parse_statement(parser, top);
     first = false;
     kind = token_kind(parser);
-    bool ends = kind == TOKEN_NEWLINE || kind == TOKEN_END || parser->current.depth < depth;
+    bool ends =
+        kind == TOKEN_NEWLINE || kind == TOKEN_END || parser->current.depth < depth || (parser->resumed && !parser->panic);
+    parser->resumed = false;
     if (!ends && !parser->panic) {
+      bool at_if = at_word(parser, WORD_IF);
       fault_expected(parser, "the end of the statement");
-      if (kind == TOKEN_NAME || kind == TOKEN_WORD || kind == TOKEN_NUMBER)
+      if (at_if)
+        fault_help(parser, "choose with if c { a } else { b }, or where(c, a, b)");
+      else if (kind == TOKEN_NAME || kind == TOKEN_WORD || kind == TOKEN_NUMBER)
         fault_help(parser, "put an operator between them, or ';' or a new line");
     }
     if (parser->panic)
@@ -410,7 +415,12 @@ int parse_block(Parser *parser, Block *block) {
   if (!parser->panic && parser->current.depth > depth) parse_statements(parser, block, false);
   leave(parser);
   block->end = parser->current.offset;
+  bool forgotten = !parser->panic && parser->current.kind != TOKEN_RIGHT_BRACE && parser->current.starts_line;
   expect_close(parser, TOKEN_RIGHT_BRACE, "'}'", block->offset);
+  if (forgotten) { /* the lexer saw a declaration at the left edge: all is well from there */
+    parser->panic = false;
+    parser->resumed = true;
+  }
   if (block->statements.count) block->statements.items[block->statements.count - 1]->last = true;
   int height = parser->tallest;
   parser->tallest = MAX(tallest_before, height);

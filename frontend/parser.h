@@ -17,6 +17,7 @@ typedef struct Parser {
   Token current, next;
   uint32_t previous_end;   /* of the token before the current one */
   bool panic;
+  bool resumed;            /* a forgotten } was told, and the current token begins a statement without a newline before it */
   bool reported;           /* the last fault was new, so help belongs to it */
   int depth;               /* of the recursion */
   int tallest;             /* expression made since the innermost block began */

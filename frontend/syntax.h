@@ -258,7 +258,7 @@ struct Statement {
     } layer;
     struct {
       const char *name;
-      TypeSyntax type;         /* `param s = 1` has the type `[]` */
+      TypeSyntax type;
       Expression *initialiser;   /* or NULL: none was given */
     } weight;
     struct {
