@@ -5,7 +5,7 @@
  * the same size reads the same in every module. A normal form exists once in a module: equal sizes are equal pointers.
  *
  * Bounds follow by interval arithmetic, with one refinement that mod and rounding need: c*(a//b), where b divides c, lies
- * within (c/b)*(b - 1) of (c/b)*a. Symbols with a step are multiples of it, so 32*(N//32) is N where N goes by 32. */
+ * within (c/b)*(b - 1) of (c/b)*a. */
 #include "ir/ir.h"
 
 #include <ctype.h>
@@ -232,49 +232,76 @@ static void add_scaled(Polynomial *sum, const Dim *dim, int64_t factor) {
   }
 }
 
-/* True if the steps of the symbols make every value of dim a multiple of `divisor`. */
-static bool is_multiple(const Module *module, const Dim *dim, int64_t divisor) {
-  DimTerm alone = {.coefficient = 1, .natoms = 1, .atoms = &dim};
-  int nterms = dim->kind == DIM_SUM ? dim->nterms : 1;
-  if (dim->kind == DIM_CONSTANT) return dim->value % divisor == 0;
-  for (int k = 0; k < nterms; k++) {
-    const DimTerm *term = dim->kind == DIM_SUM ? &dim->terms[k] : &alone;
-    int64_t known = term->coefficient;
-    for (int j = 0; j < term->natoms; j++) {
-      int64_t step = term->atoms[j]->kind == DIM_SYMBOL ? module->dims.items[term->atoms[j]->symbol].step : 1;
-      if (step > 1 && !multiply_checked(known, step, &known)) return false;
-    }
-    if (known % divisor != 0) return false;
-  }
-  return true;
+/* ---- symbols with a step ----
+ *
+ * H that goes by 4 is 4*h, where h is the atom H//4. Whatever is merged or divided speaks of h, so that 4 cancels as any
+ * factor does; what is kept speaks of H again wherever a coefficient allows it, symbol by symbol in their order. */
+
+static int64_t symbol_step(const Module *module, const Dim *atom) {
+  return atom->kind == DIM_SYMBOL ? module->dims.items[atom->symbol].step : 1;
 }
 
-/* c * (a//b) * rest is (c/b) * a * rest where b divides c and, by the steps, a. Gives true if it replaced the term. */
-static bool resolve_exact(Module *module, Polynomial *sum, int at) {
-  DimTerm term = sum->terms.items[at];
-  int64_t divisor;
-  for (int k = 0; k < term.natoms; k++) {
-    const Dim *atom = term.atoms[k];
-    if (atom->kind != DIM_FLOORDIV || !dim_is_constant(atom->b, &divisor)) continue;
-    if (term.coefficient % divisor != 0 || !is_multiple(module, atom->a, divisor)) continue;
-    const Dim *product = dim_multiply(module, dim_constant(module, term.coefficient / divisor), atom->a);
-    for (int j = 0; j < term.natoms && product; j++) {
-      if (j != k) product = dim_multiply(module, product, term.atoms[j]);
+/* Is it the h of some H? */
+static bool is_step_atom(const Module *module, const Dim *atom) {
+  return atom->kind == DIM_FLOORDIV && symbol_step(module, atom->a) > 1 && dim_is(atom->b, symbol_step(module, atom->a));
+}
+
+static void sort_atoms(DimTerm *term) {
+  for (int k = 1; k < term->natoms; k++) {
+    for (int j = k; j > 0 && compare_dims(term->atoms[j - 1], term->atoms[j]) > 0; j--) {
+      const Dim *atom = term->atoms[j];
+      term->atoms[j] = term->atoms[j - 1];
+      term->atoms[j - 1] = atom;
     }
-    if (!product) return false;
-    sum->terms.items[at].coefficient = 0;
-    add_scaled(sum, product, 1);
-    return true;
   }
-  return false;
+}
+
+static void own_atoms(Polynomial *sum, DimTerm *term) {
+  if (term->natoms > 0) term->atoms = arena_copy(sum->arena, term->atoms, (size_t)term->natoms * sizeof *term->atoms);
+}
+
+static void expand_steps(Module *module, Polynomial *sum) {
+  for (int k = 0; k < sum->terms.count; k++) {
+    DimTerm *term = &sum->terms.items[k];
+    bool owned = false;
+    for (int j = 0; j < term->natoms; j++) {
+      int64_t step = symbol_step(module, term->atoms[j]);
+      if (step <= 1) continue;
+      if (!owned) own_atoms(sum, term);
+      owned = true;
+      Dim quotient = {.kind = DIM_FLOORDIV, .a = term->atoms[j], .b = dim_constant(module, step)};
+      term->atoms[j] = intern_dim(module, &quotient);
+      if (!multiply_checked(term->coefficient, step, &term->coefficient)) sum->failed = true;
+    }
+    if (owned) sort_atoms(term);
+  }
+}
+
+static bool contract_steps(Module *module, Polynomial *sum) {
+  bool changed = false;
+  for (int k = 0; k < sum->terms.count; k++) {
+    DimTerm *term = &sum->terms.items[k];
+    bool owned = false;
+    for (int j = 0; j < term->natoms; j++) {
+      if (!is_step_atom(module, term->atoms[j])) continue;
+      int64_t step = symbol_step(module, term->atoms[j]->a);
+      if (term->coefficient % step != 0) continue;
+      if (!owned) own_atoms(sum, term);
+      owned = changed = true;
+      term->atoms[j] = term->atoms[j]->a;
+      term->coefficient /= step;
+    }
+    if (owned) sort_atoms(term);
+  }
+  return changed;
 }
 
 static int compare_terms(const void *a, const void *b) { return compare_atoms(a, b); }
 
+/* Equal atoms stand side by side. */
 static void merge_terms(Polynomial *sum) {
   DimTerm *terms = sum->terms.items;
   int kept = 0;
-  if (sum->terms.count > 1) qsort(terms, (size_t)sum->terms.count, sizeof *terms, compare_terms);
   for (int k = 0; k < sum->terms.count;) {
     DimTerm merged = terms[k++];
     while (k < sum->terms.count && compare_atoms(&merged, &terms[k]) == 0) {
@@ -285,14 +312,16 @@ static void merge_terms(Polynomial *sum) {
   sum->terms.count = kept;
 }
 
+static void sort_terms(Polynomial *sum) {
+  if (sum->terms.count > 1) qsort(sum->terms.items, (size_t)sum->terms.count, sizeof(DimTerm), compare_terms);
+}
+
 static const Dim *finish(Module *module, Polynomial *sum) {
-  bool changed = true;
-  while (changed && !sum->failed) {
-    changed = false;
-    merge_terms(sum);
-    for (int k = 0; k < sum->terms.count && !changed; k++) changed = resolve_exact(module, sum, k);
-  }
+  expand_steps(module, sum);
+  sort_terms(sum);
+  merge_terms(sum);
   if (sum->failed) return NULL;
+  if (contract_steps(module, sum)) sort_terms(sum);
   int count = sum->terms.count;
   const DimTerm *first = sum->terms.items;
   if (count == 0) return dim_constant(module, 0);
@@ -374,7 +403,8 @@ static const Dim *divide_quotient(Module *module, const Dim *rest, int64_t divis
     atom = rest->terms[0].atoms[0];
     plus = rest->terms[1].coefficient;
   }
-  if (!atom || atom->kind != DIM_FLOORDIV || !dim_is_constant(atom->b, &inner)) return NULL;
+  if (!atom || atom->kind != DIM_FLOORDIV || is_step_atom(module, atom)) return NULL;
+  if (!dim_is_constant(atom->b, &inner)) return NULL;
   if (!multiply_checked(inner, divisor, &product) || !multiply_checked(plus, inner, &plus)) return NULL;
   const Dim *whole = dim_offset(module, atom->a, plus);
   return whole ? dim_floordiv(module, whole, dim_constant(module, product)) : NULL;
@@ -387,15 +417,18 @@ static const Dim *divide_rest(Module *module, const Dim *rest, int64_t divisor) 
   const Dim *chained = divide_quotient(module, rest, divisor);
   if (chained) return chained;
   /* (g*x + r) // (g*m) = (x + r//g) // m */
-  for (int k = 0; rest->kind == DIM_SUM && k < rest->nterms; k++) {
-    if (rest->terms[k].natoms > 0) common = greatest_common_divisor(common, rest->terms[k].coefficient);
-  }
-  if (rest->kind != DIM_SUM || common == 1) return make_floordiv(module, rest, dim_constant(module, divisor));
   Polynomial smaller = {.arena = module->arena};
-  for (int k = 0; k < rest->nterms; k++) {
-    DimTerm term = rest->terms[k];
-    term.coefficient = floor_divide(term.coefficient, common);
-    add_term(&smaller, term);
+  add_scaled(&smaller, rest, 1);
+  expand_steps(module, &smaller);
+  if (smaller.failed) return NULL;
+  for (int k = 0; k < smaller.terms.count; k++) {
+    DimTerm *term = &smaller.terms.items[k];
+    if (term->natoms > 0) common = greatest_common_divisor(common, term->coefficient);
+  }
+  if (common == 1) return make_floordiv(module, rest, dim_constant(module, divisor));
+  for (int k = 0; k < smaller.terms.count; k++) {
+    DimTerm *term = &smaller.terms.items[k];
+    term->coefficient = floor_divide(term->coefficient, common);
   }
   const Dim *numerator = finish(module, &smaller);
   return numerator ? dim_floordiv(module, numerator, dim_constant(module, divisor / common)) : NULL;
@@ -405,6 +438,8 @@ static const Dim *divide_rest(Module *module, const Dim *rest, int64_t divisor) 
 static const Dim *divide_by_constant(Module *module, const Dim *a, int64_t divisor) {
   Polynomial all = {.arena = module->arena}, whole = all, rest = all;
   add_scaled(&all, a, 1);
+  expand_steps(module, &all);
+  if (all.failed) return NULL;
   for (int k = 0; k < all.terms.count; k++) {
     DimTerm term = all.terms.items[k], part = term;
     part.coefficient = term.natoms == 0 ? floor_modulo(term.coefficient, divisor) : term.coefficient % divisor;
@@ -441,12 +476,15 @@ static bool divide_term(Arena *arena, const DimTerm *term, const DimTerm *by, Di
 static const Dim *divide_by_dim(Module *module, const Dim *a, const Dim *b) {
   Polynomial divisor = {.arena = module->arena};
   add_scaled(&divisor, b, 1);
+  expand_steps(module, &divisor);
   const Dim *quotient = dim_constant(module, 0), *rest = a;
   for (int round = 0; round < 64 && !dim_is(rest, 0); round++) {
     Polynomial numerator = {.arena = module->arena}, part = numerator;
     DimTerm term;
     bool found = false;
     add_scaled(&numerator, rest, 1);
+    expand_steps(module, &numerator);
+    if (divisor.failed || numerator.failed) return NULL;
     for (int k = 0; k < numerator.terms.count && !found; k++) {
       found = divide_term(module->arena, &numerator.terms.items[k], &divisor.terms.items[0], &term);
     }

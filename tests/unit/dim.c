@@ -141,11 +141,13 @@ static void sizes_simplify(void **state) {
   reads_as(module, "1 + N*T*2 - 2", "2*N*T - 1");
   reads_as(module, "(2*N + 3)//2", "N + 1");
   reads_as(module, "(W//2)//2", "W//4");
-  reads_as(module, "((W - 3)//2 + 1)//2", "(W - 1)//4");
+  reads_as(module, "((W - 3)//2 + 1)//2", "(W + 3)//4 - 1");
   reads_as(module, "(6*W + 2)//4", "(3*W + 1)//2");
   reads_as(module, "N//10", "0");
   reads_as(module, "4*(H//4)", "H");
   reads_as(module, "H%4", "0");
+  reads_as(module, "H//2", "2*(H//4)");
+  reads_as(module, "H*T//4*4", "T*H");
   reads_as(module, "N*T//T", "N");
   reads_as(module, "(N*T + N)//(T + 1)", "N");
   reads_as(module, "(N + 1)*(N - 1)", "N*N - 1");
