@@ -226,6 +226,15 @@ static const char *without_part(Arena *arena, const char *name, const char *part
   return NULL;
 }
 
+/* "x_train" beside "train_x" or "x". */
+static bool check_names(Arena *arena, const Dataset *dataset, const DataPart *part, Failure *failure) {
+  int count = part->columns.list.count;
+  const char **names = NEW_ARRAY(arena, const char *, count + 1);
+  for (int i = 0; i < count; i++) names[i] = part->columns.list.items[i].name;
+  const char *twice = name_twice(arena, names, count);
+  return !twice || fail(failure, EXIT_INPUT, "%.600s: two arrays would be '%.200s' of the same part", dataset->path, twice);
+}
+
 static bool read_arrays(Arena *arena, Dataset *dataset, Failure *failure) {
   Tensors all = {0};
   if (!read_all(arena, dataset->path, &all, failure)) return false;
@@ -235,10 +244,10 @@ static bool read_arrays(Arena *arena, Dataset *dataset, Failure *failure) {
     const char *test = without_part(arena, tensor.name, "test"), *train = without_part(arena, tensor.name, "train");
     tensor.name = test ? test : train ? train : tensor.name;
     Tensors *to = test ? &dataset->test.columns : &dataset->train.columns;
-    if (tensors_find(to, tensor.name))
-      return fail(failure, EXIT_INPUT, "%.600s: two arrays would be '%.200s' of the same part", dataset->path, tensor.name);
     tensors_add(arena, to, tensor);
   }
+  if (!check_names(arena, dataset, &dataset->train, failure) || !check_names(arena, dataset, &dataset->test, failure))
+    return false;
   if (dataset->train.columns.list.count) return true;
   dataset->train = dataset->test;
   dataset->test = (DataPart){0};
@@ -249,7 +258,8 @@ bool read_dataset(Arena *arena, const char *path, const char *label, Dataset *da
   *dataset = (Dataset){.path = path};
   struct stat status;
   bool there = stat(path, &status) == 0;
-  if (!there && strcmp(path, "-")) return fail(failure, EXIT_INPUT, "%.600s: %s", path, strerror(errno));
+  if (!there && strcmp(path, "-"))
+    return fail(failure, errno == EACCES ? EXIT_ENVIRONMENT : EXIT_INPUT, "%.600s: %s", path, strerror(errno));
   bool csv = text_ends(path, ".csv") || text_ends(path, ".csv.gz") || text_ends(path, ".tsv") || text_ends(path, ".tsv.gz");
   bool folder = there && S_ISDIR(status.st_mode);
   if (label && !csv) return fail(failure, EXIT_INPUT, "%.600s: --label names a column of a .csv, and this is none", path);

@@ -2,9 +2,9 @@
  *
  *     members: [local header, name, extra, data] ...   directory: [entry, name, extra] ...   end record
  *
- * The directory at the end is believed, the local headers only where they say how long they are themselves. Sizes of 64 bits
- * (zip64) are read, as NumPy writes them for large arrays. Members are stored or deflated; the sum of what all of them claim
- * is bounded before any is inflated, so that members which overlap cannot multiply. */
+ * The directory at the end is believed, the local headers only where they say how long they are. Sizes of 64 bits (zip64)
+ * are read, as NumPy writes them for large arrays. Members are stored or deflated; the sum of what all of them claim is
+ * bounded before any is inflated, so that members which overlap cannot multiply. */
 #include "command/tensor.h"
 
 #include <string.h>

@@ -2,7 +2,7 @@
  *
  *     length of the header (8 bytes, little-endian)  header (JSON)  elements
  *
- *     {"__metadata__": {"epoch": "3"}, "conv.weight": {"dtype": "F32", "shape": [6, 1, 5, 5], "data_offsets": [0, 600]}, ...}
+ *     {"__metadata__": {"epoch": "3"}, "conv.weight": {"dtype": "F32", "shape": [6, 1, 5, 5], "data_offsets": [0, 600]}}
  *
  * The offsets must tile the bytes behind the header: no gap, no overlap, nothing left over. cJSON builds a tree of many
  * times the text's size, so the text is first looked over for what no good header holds: lists of more than 8 items and

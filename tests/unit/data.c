@@ -1,4 +1,4 @@
-/* Files of numbers: npy, npz, IDX, gz, csv, and the data sets made of them. Whatever is written reads back the same; whatever
+/* Files of numbers: npy, npz, IDX, gz, csv, and the data sets made of them. Whatever is written reads back as it was; what
  * is cut off, changed or claims too much is refused with one sentence, never more. safetensors has a test of its own. */
 #include "command/dataset.h"
 
@@ -519,6 +519,13 @@ static void test_named_arrays(void **state) {
   tensors_add(arena, &out, sample("x_test", ELEMENT_F32, 2, (int64_t[]){3, 2}));
   good(write_all(path_of("d.npz"), &out, &failure) && read_dataset(arena, path_of("d.npz"), NULL, &d, &failure), &failure);
   assert_true(d.train.rows == 4 && d.test.rows == 3 && tensors_find(&d.train.columns, "y") && d.class_count == 0);
+  Tensors both = {0};
+  tensors_add(arena, &both, sample("x_train", ELEMENT_F32, 1, (int64_t[]){4}));
+  tensors_add(arena, &both, sample("x", ELEMENT_F32, 1, (int64_t[]){4}));
+  good(write_all(path_of("both.npz"), &both, &failure), &failure);
+  assert_false(read_dataset(arena, path_of("both.npz"), NULL, &d, &failure));
+  assert_non_null(strstr(failure.message, "two arrays would be 'x'"));
+  failure = (Failure){0};
   tensors_add(arena, &out, sample("y_test", ELEMENT_I32, 1, (int64_t[]){2}));
   good(write_all(path_of("d.safetensors"), &out, &failure), &failure);
   assert_false(read_dataset(arena, path_of("d.safetensors"), NULL, &d, &failure));
