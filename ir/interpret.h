@@ -27,8 +27,15 @@ void initialise(const Symbol *symbol, uint64_t seed, Array *array);
 /* Philox 2x32-10: one block; the lowest level of all random numbers. random_key folds one more i32 key into a stream. */
 void philox(uint32_t counter[2], uint32_t key);
 uint32_t random_key(uint32_t stream, uint32_t key);
+#define RANDOM_KEY_WORD 0x6E6E6373u   /* second counter word of random_key, which no element's index reaches */
 /* Uniform in [0, 1) with 24 bits, for logical element `index` of a random node whose keys folded into `key`. */
 float random_uniform(uint32_t key, uint64_t index);
+
+/* Memory that is kept from one call to the next, as an eager framework's caching allocator does. Not to be used by two
+ * threads at once. */
+typedef struct Interpreter Interpreter;
+Interpreter *interpreter_new(void);
+void interpreter_free(Interpreter *interpreter);
 
 typedef struct Run {
   const Graph *graph;       /* an entry, without grad nodes */
@@ -39,6 +46,9 @@ typedef struct Run {
   Array *results;           /* by result: set, data in `arena` */
   Arena *arena;
   Array *values;            /* if not NULL: an array of graph->nodes.count, filled with every node's value (for diff) */
+  /* If not NULL: results' data live in its memory, until the next call with it, instead of in `arena`; states that finals
+   * replace live there until they are replaced again. For loops of training, where `arena` would grow at each step. */
+  Interpreter *interpreter;
 } Run;
 /* Computes the entry. Sizes and EntryChecks are checked first; a false return means that nothing was changed. */
 bool interpret(Run *run, Failure *failure);

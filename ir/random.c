@@ -1,0 +1,141 @@
+/* Random numbers that depend on nothing but a key and a logical index: Philox 2x32-10 (Salmon, Moraes, Dror and Shaw,
+ * "Parallel random numbers: as easy as 1, 2, 3", 2011), and the initial values of params and states drawn with it.
+ *
+ * All of it gives the same bits on every machine: integers, and IEEE + - * / sqrt in a fixed order, without libm and without
+ * contraction (-ffp-contract=off). Emitted code has twins of random_key, random_uniform and standard_normal: whoever changes
+ * a constant here changes it there. */
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC optimize("O3")
+#endif
+#include "ir/interpret.h"
+#include "ir/interpret_parts.h"
+#include <math.h>
+#include <string.h>
+
+static inline void philox_block(uint32_t *first, uint32_t *second, uint32_t key) {
+  uint32_t a = *first, b = *second;
+  for (int turn = 0; turn < 10; turn++) {
+    uint64_t product = (uint64_t)a * 0xD256D193u;
+    a = (uint32_t)(product >> 32) ^ key ^ b;
+    b = (uint32_t)product;
+    key += 0x9E3779B9u;
+  }
+  *first = a, *second = b;
+}
+
+void philox(uint32_t counter[2], uint32_t key) { philox_block(&counter[0], &counter[1], key); }
+
+uint32_t random_key(uint32_t stream, uint32_t key) {
+  uint32_t counter[2] = {key, RANDOM_KEY_WORD};
+  philox(counter, stream);
+  return counter[0];
+}
+
+static inline float uniform(uint32_t key, uint64_t index) {
+  uint32_t first = (uint32_t)index, second = (uint32_t)(index >> 32);
+  philox_block(&first, &second, key);
+  return (float)(int32_t)(first >> 8) * 0x1p-24f;
+}
+
+float random_uniform(uint32_t key, uint64_t index) { return uniform(key, index); }
+
+KERNEL void random_fill(uint32_t key, uint64_t start, float *values, int64_t count) {
+  for (int64_t i = 0; i < count; i++) values[i] = uniform(key, start + (uint64_t)i);
+}
+
+/* A standard normal number by Box and Muller: sqrt(-2 log u) cos(2 pi v), u in (0, 1] and v in [0, 1) from the two words of
+ * the block at `index`. log: u = 2^exponent * m, m in [sqrt(1/2), sqrt(2)), log m = 2 atanh((m - 1) / (m + 1)) by its
+ * series. cos: v less its nearest quarter leaves an angle in [-pi/4, pi/4], whose Taylor series of cos or sin is taken. */
+static double standard_normal(uint32_t key, uint64_t index) {
+  uint32_t word[2] = {(uint32_t)index, (uint32_t)(index >> 32)};
+  philox(word, key);
+  double u = ((double)word[0] + 1.0) * 0x1p-32, v = (double)word[1] * 0x1p-32;
+
+  uint64_t bits;
+  memcpy(&bits, &u, sizeof bits);
+  double exponent = (double)((int)(bits >> 52) - 1023), m;
+  bits = (bits & 0xFFFFFFFFFFFFFu) | 0x3FF0000000000000u;
+  memcpy(&m, &bits, sizeof m);
+  if (m > 1.4142135623730951) m = m * 0.5, exponent = exponent + 1.0;
+  double s = (m - 1.0) / (m + 1.0), s2 = s * s, series = 0.0;
+  for (int odd = 21; odd >= 1; odd -= 2) series = series * s2 + 1.0 / (double)odd;
+  double minus_two_log = -2.0 * (exponent * 0.6931471805599453 + 2.0 * s * series);
+
+  int quarter = (int)(v * 4.0 + 0.5);
+  double x = (v - (double)quarter * 0.25) * 6.283185307179586, x2 = x * x, cosine = 1.0, sine = 1.0;
+  for (int n = 16; n >= 2; n -= 2) {
+    cosine = 1.0 - x2 / (double)(n * (n - 1)) * cosine;
+    sine = 1.0 - x2 / (double)(n * (n + 1)) * sine;
+  }
+  sine = sine * x;
+  double turned = (quarter & 1) ? -sine : cosine; /* cos(x + q pi/2): cos, -sin, -cos, sin */
+  if (quarter & 2) turned = -turned;
+  return sqrt(minus_two_log) * turned;
+}
+
+static double dot(const double *a, const double *b, int64_t count) {
+  double lane[4] = {0, 0, 0, 0}; /* a fixed order that still fills a vector */
+  for (int64_t i = 0; i < count; i++) lane[i & 3] += a[i] * b[i];
+  return (lane[0] + lane[1]) + (lane[2] + lane[3]);
+}
+
+/* The array as a matrix of size[0] rows: its rows become orthonormal, or its columns if it has more rows than columns, by
+ * modified Gram-Schmidt on normal numbers; then all is scaled by the gain. */
+static void initialise_orthogonal(uint32_t key, double gain, Array *array) {
+  int64_t count = array_count(array), rows = array->rank ? array->size[0] : 1, columns = rows ? count / rows : 0;
+  int64_t vectors = MIN(rows, columns), length = MAX(rows, columns);
+  bool by_columns = rows > columns;
+  Arena *arena = arena_new();
+  double *basis = NEW_ARRAY(arena, double, count);
+  for (int64_t v = 0; v < vectors; v++)
+    for (int64_t i = 0; i < length; i++)
+      basis[v * length + i] = standard_normal(key, (uint64_t)(by_columns ? i * columns + v : v * columns + i));
+  for (int64_t v = 0; v < vectors; v++) {
+    double *vector = basis + v * length;
+    double norm = sqrt(dot(vector, vector, length));
+    for (int64_t i = 0; i < length; i++) vector[i] = norm > 0 ? vector[i] / norm : 0.0;
+    for (int64_t other = v + 1; other < vectors; other++) {
+      double *rest = basis + other * length, along = dot(vector, rest, length);
+      for (int64_t i = 0; i < length; i++) rest[i] = rest[i] - along * vector[i];
+    }
+  }
+  for (int64_t v = 0; v < vectors; v++)
+    for (int64_t i = 0; i < length; i++)
+      array_set(array, by_columns ? i * columns + v : v * columns + i, (float)(gain * basis[v * length + i]));
+  arena_free(arena);
+}
+
+/* An f64 run starts from the very numbers that an f32 run starts from. */
+static double as_stored(const Array *array, double number) { return array->dtype == F32 ? (double)(float)number : number; }
+
+void initialise(const Symbol *symbol, uint64_t seed, Array *array) {
+  int64_t count = array_count(array);
+  const Initialiser *init = &symbol->init;
+  if (strcmp(symbol->name, "nn.seed") == 0) {
+    CHECK(array->dtype == I32 && count == 2);
+    for (int k = 0; k < 2; k++) ((uint32_t *)array->data)[k] = (uint32_t)(seed >> (32 * k));
+    return;
+  }
+  if (strcmp(symbol->name, "nn.calls") == 0) {
+    array_set(array, 0, 0);
+    return;
+  }
+  uint64_t name = hash_bytes(symbol->name, strlen(symbol->name));
+  uint32_t key = random_key(random_key((uint32_t)(name ^ name >> 32), (uint32_t)seed), (uint32_t)(seed >> 32));
+  float low = (float)init->a, span = (float)init->b - (float)init->a;
+  switch (init->kind) {
+  case INIT_NUMBER:
+    for (int64_t i = 0; i < count; i++) array_set(array, i, as_stored(array, init->a));
+    break;
+  case INIT_UNIFORM:
+    for (int64_t i = 0; i < count; i++) array_set(array, i, (double)(low + span * random_uniform(key, (uint64_t)i)));
+    break;
+  case INIT_NORMAL:
+    for (int64_t i = 0; i < count; i++) array_set(array, i, (double)(float)(init->a * standard_normal(key, (uint64_t)i)));
+    break;
+  case INIT_ORTHOGONAL: initialise_orthogonal(key, init->a, array); break;
+  case INIT_ARRAY:
+    for (int64_t i = 0; i < count; i++) array_set(array, i, as_stored(array, init->array[i]));
+    break;
+  }
+}
