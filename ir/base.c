@@ -99,6 +99,7 @@ void *arena_copy(Arena *arena, const void *from, size_t bytes) {
 }
 
 char *arena_format_list(Arena *arena, const char *format, va_list list) {
+  CHECK(format);
   va_list again;
   va_copy(again, list);
   int length = vsnprintf(NULL, 0, format, list);
@@ -213,6 +214,7 @@ void text_add_bytes(Text *text, const char *bytes, size_t length) {
 }
 
 void text_add_list(Text *text, const char *format, va_list list) {
+  CHECK(format);
   va_list again;
   va_copy(again, list);
   int length = vsnprintf(NULL, 0, format, list);

@@ -34,7 +34,7 @@ char *arena_format(Arena *arena, const char *format, ...) PRINTF_LIKE(2, 3);
 char *arena_format_list(Arena *arena, const char *format, va_list list);
 size_t arena_bytes(const Arena *arena);                           /* all that was handed out, for --time */
 
-/* A growable array: Vec(Node) nodes; PUSH(arena, &nodes, node) gives a pointer to the new last item. Items move when the
+/* A growable array: Vec(Node) nodes; PUSH(arena, &nodes, node) adds one at the end. Items move when the
  * array grows: keep indices, not pointers, across a PUSH. */
 #define Vec(T)                                                                                                             \
   struct {                                                                                                                 \
