@@ -9,9 +9,43 @@
 /* Expands every grad node into ordinary ops, by the rules of the table; scans get a reverse scan. Reports a loss that
  * does not reach what it is differentiated by (error at the grad node's place). */
 void pass_grad(Module *module);
-void pass_fold(Module *module);      /* constants folded; x+0, x*1, views of views, casts to the same: gone */
-void pass_cse(Module *module);       /* equal nodes become one */
-void pass_dead(Module *module);      /* what no result, final or check needs is gone */
+void pass_fold(Module *module); /* constants folded; x+0, x*1, views of views, casts to the same: gone */
+void pass_cse(Module *module);  /* equal nodes become one */
+void pass_dead(Module *module); /* what no result, final or check needs is gone */
+/* Brings contracts into the form that lowering wants: every operand is read linearly and inside (padding and dilation are
+ * written out by a view that gets memory), and some loop is such that lanes can run along it. */
+void pass_linear(Module *module);
+
+/* ---- the pipeline ---- */
+
+typedef enum Pass {
+#define PASS(name, on, why) PASS_##name,
+#include "passes/passes.def"
+  PASS_COUNT
+} Pass;
+typedef struct PassInfo {
+  const char *name, *why;
+  bool on_plans;
+} PassInfo;
+extern const PassInfo pass_info[PASS_COUNT];
+Pass pass_by_name(const char *name); /* PASS_COUNT if there is none */
+
+struct Plan;
+typedef struct PipelineOptions {
+  bool unfused;    /* --no-fuse: each op its own kernel */
+  bool verify;     /* check after every pass; a fault is a bug() that names the pass */
+  Pass stop_after; /* PASS_COUNT: none */
+  Pass dump;       /* PASS_COUNT: none; printed to `out` after it */
+  bool time;       /* seconds of each pass to `out` */
+  FILE *out;
+} PipelineOptions;
+extern const PipelineOptions default_pipeline;
+/* Runs the passes on all entries. plans (one for each entry) is set if `lower` was reached. False if there were errors,
+ * which are in the module's diagnostics. The graphs after `dead` are what the interpreter runs: interpreted, if not NULL,
+ * is set to them (one for each entry). */
+bool pipeline_run(Module *module, const PipelineOptions *options, struct Plan ***plans, Graph ***interpreted);
+
+/* ---- what passes are made of ---- */
 
 /* A copy of a graph with a chance to replace each node: `rule` may build other nodes into `to` and return their Id, or
  * return 0 to have the node copied. The frame of most graph passes. Bodies of scans are rewritten too, innermost first. */

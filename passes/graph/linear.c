@@ -128,9 +128,9 @@ static Choice try_lanes(const Graph *graph, const Node *node, const Id *operands
   double vectors = (double)((int64_t)(extent + LANES - 1) / LANES);
   Choice choice = {.dim = d, .cycles = work / extent * vectors / 2};
   if (d >= space->nresult) {
-    choice.cycles += outputs * 6;   /* the lanes of each result are added up at its end */
+    choice.cycles += outputs * 6; /* the lanes of each result are added up at its end */
   } else if (!product_is_one(&node->type, d + 1)) {
-    choice.cycles += outputs * 2;   /* the result is stored element by element */
+    choice.cycles += outputs * 2; /* the result is stored element by element */
   }
   for (int k = 0; k < 2; k++) {
     if (strides[k].of[d] != 2) continue;

@@ -1,0 +1,463 @@
+/* Fewer stages, then fewer kernels.
+ *
+ * In: a plan whose kernels have one stage each. First, stages over the same kept loops that hand each other values or read
+ * the same ones become one stage: what the first stored, the second takes from a register. So bias, activation and
+ * optimizer end up behind the contraction that makes their operand. Then stages that agree on their leading loops, and
+ * hand each other only values of the same leading indices, become one kernel: a task runs all of them over its tile, with
+ * nobody waiting between them. The rows of a softmax, or one picture's way through all convolutions, are such kernels.
+ *
+ * Two may be joined only if no third must run between them. `before` is kept closed under "must precede", so that this is
+ * a row of it and a column. */
+#include "passes/plan/plan_passes.h"
+
+#include <string.h>
+
+enum { SCALARS_LIMIT = 400, STAGES_LIMIT = 64 };
+
+typedef struct Group {
+  Vec(int) stages;     /* members: indices of the plan's kernels, in an order that may be executed */
+  int leading;         /* how many leading loops they share; their own kept loops if there is one member */
+  double shared_bytes; /* of operands that every task reads whole */
+  bool gone;           /* joined to another */
+} Group;
+
+typedef struct Fusion {
+  Plan *plan;
+  const TargetCosts *costs;
+  int count;
+  uint64_t *before; /* count rows of `words`: bit b of row a: a must precede b */
+  int words;
+  Group *groups;
+} Fusion;
+
+/* ---- what must precede what ---- */
+
+static bool precedes(const Fusion *fusion, int a, int b) {
+  return fusion->before[(size_t)a * fusion->words + b / 64] >> (b % 64) & 1;
+}
+
+static void set_precedes(Fusion *fusion, int a, int b) {
+  fusion->before[(size_t)a * fusion->words + b / 64] |= (uint64_t)1 << (b % 64);
+}
+
+static void add_row(Fusion *fusion, int to, int from) {
+  for (int w = 0; w < fusion->words; w++) {
+    fusion->before[(size_t)to * fusion->words + w] |= fusion->before[(size_t)from * fusion->words + w];
+  }
+}
+
+static bool stores_to(const Stage *stage, Id buffer) {
+  for (int k = 0; k < stage->stores.count; k++) {
+    if (stage->stores.items[k].access.buffer == buffer) return true;
+  }
+  return false;
+}
+
+static bool loads_from(const Stage *stage, Id buffer) {
+  if (stage->kind == STAGE_SCATTER && stores_to(stage, buffer)) return true; /* it adds to what is there */
+  for (int k = 0; k < stage->scalars.count; k++) {
+    const Scalar *scalar = &stage->scalars.items[k];
+    if (scalar->op == SCALAR_LOAD && scalar->access->buffer == buffer) return true;
+  }
+  return false;
+}
+
+static bool stage_must_precede(const Stage *a, const Stage *b) {
+  for (int k = 0; k < a->stores.count; k++) {
+    if (loads_from(b, a->stores.items[k].access.buffer)) return true;
+  }
+  for (int k = 0; k < b->stores.count; k++) {
+    if (loads_from(a, b->stores.items[k].access.buffer)) return true;
+  }
+  return false; /* two that only write one buffer write different parts of it (concat) */
+}
+
+bool kernel_must_precede(const Plan *plan, int a, int b) {
+  const Kernel *first = &plan->kernels.items[a], *second = &plan->kernels.items[b];
+  for (int j = 0; j < first->stages.count; j++) {
+    for (int k = 0; k < second->stages.count; k++) {
+      if (stage_must_precede(&first->stages.items[j], &second->stages.items[k])) return true;
+    }
+  }
+  return false;
+}
+
+static void close_order(Fusion *fusion) {
+  for (int b = fusion->count - 1; b >= 0; b--) {
+    for (int a = b - 1; a >= 0; a--) {
+      if (kernel_must_precede(fusion->plan, a, b)) {
+        set_precedes(fusion, a, b);
+        add_row(fusion, a, b);
+      }
+    }
+  }
+}
+
+/* No third must run between a and b, and b not before a. */
+static bool may_join(const Fusion *fusion, int a, int b) {
+  if (precedes(fusion, b, a)) return false;
+  for (int k = 0; k < fusion->count; k++) {
+    if (k != a && k != b && !fusion->groups[k].gone && precedes(fusion, a, k) && precedes(fusion, k, b)) return false;
+  }
+  return true;
+}
+
+/* b becomes part of a: what either precedes, both do. */
+static void join_order(Fusion *fusion, int a, int b) {
+  add_row(fusion, a, b);
+  for (int k = 0; k < fusion->count; k++) {
+    if (k != a && (precedes(fusion, k, a) || precedes(fusion, k, b))) {
+      set_precedes(fusion, k, a);
+      add_row(fusion, k, a);
+    }
+  }
+  fusion->before[(size_t)a * fusion->words + a / 64] &= ~((uint64_t)1 << (a % 64));
+  fusion->before[(size_t)a * fusion->words + b / 64] &= ~((uint64_t)1 << (b % 64));
+}
+
+static Stage *stage_of(const Fusion *fusion, int k) { return &fusion->plan->kernels.items[k].stages.items[0]; }
+
+/* ---- stages over the same loops ---- */
+
+static bool same_kept_loops(const Stage *a, const Stage *b) {
+  if (a->nkept != b->nkept) return false;
+  for (int k = 0; k < a->nkept; k++) {
+    if (a->loops[k].extent != b->loops[k].extent) return false;
+  }
+  return true;
+}
+
+/* Every load of `buffer` from scalar `from` on is of the element that `store` writes at the same point. */
+static bool loads_only_at(const Stage *stage, const Access *store, int from, bool *any) {
+  for (int k = 0; k < stage->scalars.count; k++) {
+    const Scalar *scalar = &stage->scalars.items[k];
+    if (scalar->op != SCALAR_LOAD || scalar->access->buffer != store->buffer) continue;
+    if (k < from || !access_equal(scalar->access, store)) return false;
+    *any = true;
+  }
+  return true;
+}
+
+/* True if `second` may run at each point right after `first` did: what either overwrites, the other touches only there. */
+static bool points_agree(const Stage *first, const Stage *second, bool *related) {
+  bool anti = false;
+  for (int k = 0; k < first->stores.count; k++) {
+    const Access *store = &first->stores.items[k].access;
+    if (stores_to(second, store->buffer)) return false;
+    if (!loads_only_at(second, store, 0, related)) return false;
+  }
+  for (int k = 0; k < second->stores.count; k++) {
+    int from = first->kind == STAGE_EACH ? 0 : first->after;
+    if (!loads_only_at(first, &second->stores.items[k].access, from, &anti)) return false;
+  }
+  return true;
+}
+
+/* They read the same element of something that is not a number for all points. */
+static bool share_a_load(const Stage *first, const Stage *second) {
+  int from = first->kind == STAGE_EACH ? 0 : first->after;
+  for (int j = from; j < first->scalars.count; j++) {
+    const Scalar *a = &first->scalars.items[j];
+    if (a->op != SCALAR_LOAD) continue;
+    for (int k = 0; k < second->scalars.count; k++) {
+      const Scalar *b = &second->scalars.items[k];
+      if (b->op == SCALAR_LOAD && access_equal(a->access, b->access)) return true;
+    }
+  }
+  return false;
+}
+
+/* The scalar of `first` that holds what `load` would read, or -1. */
+static int stored_scalar(const Stage *first, const Access *load) {
+  for (int k = 0; k < first->stores.count; k++) {
+    if (access_equal(&first->stores.items[k].access, load)) return first->stores.items[k].value;
+  }
+  return -1;
+}
+
+static void append_stage(Plan *plan, Stage *first, const Stage *second) {
+  int *renamed = NEW_ARRAY(plan->module->arena, int, second->scalars.count + 1);
+  if (first->kind == STAGE_EACH) first->after = 0;
+  for (int k = 0; k < second->scalars.count; k++) {
+    Scalar scalar = second->scalars.items[k];
+    if (scalar.op == SCALAR_LOAD) {
+      int value = stored_scalar(first, scalar.access);
+      if (value >= 0) {
+        renamed[k] = value;
+        continue;
+      }
+      Access *access = arena_copy(plan->module->arena, scalar.access, sizeof *access);
+      for (int a = 0; a < MAX_RANK; a++) {
+        if (access->index[a] >= 0) access->index[a] = (int16_t)renamed[access->index[a]];
+      }
+      scalar.access = access;
+    }
+    if (scalar.a >= 0) scalar.a = (int16_t)renamed[scalar.a];
+    if (scalar.b >= 0) scalar.b = (int16_t)renamed[scalar.b];
+    if (scalar.c >= 0) scalar.c = (int16_t)renamed[scalar.c];
+    renamed[k] = stage_scalar(plan, first, scalar);
+  }
+  if (first->kind == STAGE_EACH) first->after = first->scalars.count;
+  for (int k = 0; k < second->stores.count; k++) {
+    Store store = second->stores.items[k];
+    store.value = (int16_t)renamed[store.value];
+    PUSH(plan->module->arena, &first->stores, store);
+  }
+}
+
+static bool try_join_stages(Fusion *fusion, int a, int b) {
+  Stage *first = stage_of(fusion, a);
+  const Stage *second = stage_of(fusion, b);
+  bool related = false;
+  bool kinds = second->kind == STAGE_EACH &&
+               (first->kind == STAGE_EACH || first->kind == STAGE_FOLD || first->kind == STAGE_CONTRACT);
+  if (!kinds || !same_kept_loops(first, second)) return false;
+  if (first->scalars.count + second->scalars.count > SCALARS_LIMIT) return false;
+  if (!points_agree(first, second, &related)) return false;
+  if (!related && !share_a_load(first, second)) return false;
+  if (!may_join(fusion, a, b)) return false;
+  append_stage(fusion->plan, first, second);
+  join_order(fusion, a, b);
+  fusion->groups[b].gone = true;
+  Kernel *kernel = &fusion->plan->kernels.items[a], *other = &fusion->plan->kernels.items[b];
+  for (int k = 0; k < other->places.count; k++) PUSH(fusion->plan->module->arena, &kernel->places, other->places.items[k]);
+  return true;
+}
+
+/* Later stages are tried against the nearest one first: mostly it made their operand. */
+static void join_stages(Fusion *fusion) {
+  for (int b = 1; b < fusion->count; b++) {
+    if (fusion->groups[b].gone) continue;
+    for (int a = b - 1; a >= 0; a--) {
+      if (fusion->groups[a].gone) continue;
+      if (try_join_stages(fusion, a, b)) break;
+    }
+  }
+}
+
+/* Stores that nobody reads any more: their readers took the register. */
+static void drop_dead_stores(Fusion *fusion) {
+  Plan *plan = fusion->plan;
+  bool *read = NEW_ARRAY(plan->module->arena, bool, plan->buffers.count);
+  for (int k = 0; k < fusion->count; k++) {
+    const Stage *stage = stage_of(fusion, k);
+    for (int s = 0; !fusion->groups[k].gone && s < stage->scalars.count; s++) {
+      if (stage->scalars.items[s].op == SCALAR_LOAD) read[stage->scalars.items[s].access->buffer] = true;
+    }
+  }
+  for (int k = 0; k < fusion->count; k++) {
+    Stage *stage = stage_of(fusion, k);
+    int kept = 0;
+    for (int s = 0; s < stage->stores.count; s++) {
+      Id buffer = stage->stores.items[s].access.buffer;
+      if (plan->buffers.items[buffer].memory != MEMORY_ARENA || read[buffer]) {
+        stage->stores.items[kept++] = stage->stores.items[s];
+      }
+    }
+    stage->stores.count = kept;
+    if (kept == 0) fusion->groups[k].gone = true;
+  }
+}
+
+/* ---- stages with the same leading loops ---- */
+
+/* How many leading axes of an access are the bare leading loops, whole and in order. */
+static int leading_axes(const Plan *plan, const Stage *stage, const Access *access, int at_most) {
+  const Type *own = &plan->buffers.items[access->buffer].type;
+  int t = 0;
+  while (t < at_most && t < access->as.rank && t < own->rank && access->as.size[t] == own->size[t] &&
+         access->as.size[t] == stage->loops[t].extent && access->index[t] < 0 && axis_is_bare(&access->map.axis[t], t)) {
+    t++;
+  }
+  return t;
+}
+
+/* The leading axes by which all accesses of `stage` to `buffer` are its leading loops. */
+static int leading_in(const Plan *plan, const Stage *stage, Id buffer, int at_most) {
+  for (int k = 0; k < stage->scalars.count; k++) {
+    const Scalar *scalar = &stage->scalars.items[k];
+    if (scalar->op == SCALAR_LOAD && scalar->access->buffer == buffer) {
+      at_most = leading_axes(plan, stage, scalar->access, at_most);
+    }
+  }
+  for (int k = 0; k < stage->stores.count; k++) {
+    const Access *store = &stage->stores.items[k].access;
+    if (store->buffer == buffer) at_most = leading_axes(plan, stage, store, at_most);
+  }
+  return at_most;
+}
+
+/* How many leading loops two stages can share, given what they hand each other. */
+static int common_leading(const Plan *plan, const Stage *a, const Stage *b, int at_most, bool *related) {
+  at_most = MIN(at_most, MIN(a->nkept, b->nkept));
+  int t = 0;
+  while (t < at_most && a->loops[t].extent == b->loops[t].extent) t++;
+  for (int side = 0; side < 2; side++) {
+    const Stage *writer = side == 0 ? a : b, *other = side == 0 ? b : a;
+    for (int k = 0; k < writer->stores.count; k++) {
+      Id buffer = writer->stores.items[k].access.buffer;
+      if (!loads_from(other, buffer) && !stores_to(other, buffer)) continue;
+      *related = true;
+      t = MIN(leading_in(plan, writer, buffer, t), leading_in(plan, other, buffer, t));
+    }
+  }
+  return t;
+}
+
+/* Bytes, at the bounds, of what a contraction reads whole in every task: operands without the leading loop. */
+static double shared_bytes(const Plan *plan, const Stage *stage) {
+  double bytes = 0;
+  if (stage->kind != STAGE_CONTRACT) return 0;
+  for (int k = 0; k < stage->after; k++) {
+    const Scalar *scalar = &stage->scalars.items[k];
+    if (scalar->op != SCALAR_LOAD || leading_axes(plan, stage, scalar->access, 1) > 0) continue;
+    bytes += (double)type_count(plan->module, &scalar->access->as)->high * 4;
+  }
+  return bytes;
+}
+
+/* A sort or running sum needs its last loop whole. */
+int leading_loops(const Stage *stage) {
+  bool whole = stage->kind == STAGE_SORT || stage->kind == STAGE_CUMSUM;
+  return whole ? stage->nkept - 1 : stage->nkept;
+}
+
+static bool try_join_groups(Fusion *fusion, int a, int b) {
+  Group *first = &fusion->groups[a], *second = &fusion->groups[b];
+  bool related = false;
+  int leading = MIN(first->leading, second->leading);
+  if (first->stages.count + second->stages.count > STAGES_LIMIT) return false;
+  for (int j = 0; j < first->stages.count && leading > 0; j++) {
+    for (int k = 0; k < second->stages.count && leading > 0; k++) {
+      leading = common_leading(fusion->plan, stage_of(fusion, first->stages.items[j]),
+                               stage_of(fusion, second->stages.items[k]), leading, &related);
+    }
+  }
+  double bytes = first->shared_bytes + second->shared_bytes;
+  if (leading == 0 || !related || bytes > (double)fusion->costs->shared_bytes) return false;
+  if (!may_join(fusion, a, b)) return false;
+  for (int k = 0; k < second->stages.count; k++) {
+    PUSH(fusion->plan->module->arena, &first->stages, second->stages.items[k]);
+  }
+  first->leading = leading;
+  first->shared_bytes = bytes;
+  join_order(fusion, a, b);
+  second->gone = true;
+  return true;
+}
+
+static void join_groups(Fusion *fusion) {
+  for (int b = 1; b < fusion->count; b++) {
+    for (int a = b - 1; a >= 0 && !fusion->groups[b].gone; a--) {
+      if (!fusion->groups[a].gone) try_join_groups(fusion, a, b);
+    }
+  }
+}
+
+/* ---- the new list of kernels ---- */
+
+/* The heaviest stage names the kernel. */
+static double stage_weight(const Stage *stage) {
+  double points = stage->kind == STAGE_CONTRACT ? 4 : 1;
+  for (int k = 0; k < stage->nloops; k++) points *= (double)stage->loops[k].extent->high;
+  return points;
+}
+
+static Kernel joined_kernel(const Fusion *fusion, const Group *group) {
+  const Plan *plan = fusion->plan;
+  int heaviest = group->stages.items[0];
+  for (int k = 1; k < group->stages.count; k++) {
+    int other = group->stages.items[k];
+    if (stage_weight(stage_of(fusion, other)) > stage_weight(stage_of(fusion, heaviest))) heaviest = other;
+  }
+  Kernel kernel = {.name = plan->kernels.items[heaviest].name, .place = plan->kernels.items[heaviest].place};
+  for (int k = 0; k < group->stages.count; k++) {
+    const Kernel *part = &plan->kernels.items[group->stages.items[k]];
+    PUSH(plan->module->arena, &kernel.stages, part->stages.items[0]);
+    for (int p = 0; p < part->places.count; p++) PUSH(plan->module->arena, &kernel.places, part->places.items[p]);
+  }
+  kernel.ntasks = group->leading;
+  for (int k = 0; k < group->leading; k++) kernel.tasks[k] = kernel.stages.items[0].loops[k];
+  return kernel;
+}
+
+/* Members in an order that may be executed: the closed order was kept for groups, so stages are ordered among themselves by
+ * what they read and write and, where that says nothing, by their place in the list. */
+static void sort_members(Fusion *fusion, Group *group) {
+  for (int k = 1; k < group->stages.count; k++) {
+    for (int j = k; j > 0 && group->stages.items[j - 1] > group->stages.items[j]; j--) {
+      int swap = group->stages.items[j];
+      group->stages.items[j] = group->stages.items[j - 1];
+      group->stages.items[j - 1] = swap;
+    }
+  }
+  /* A stage that took another in may have to come later than its place says. */
+  for (int k = 0; k < group->stages.count; k++) {
+    int pick = -1;
+    for (int j = k; j < group->stages.count && pick < 0; j++) {
+      bool ready = true;
+      for (int i = k; i < group->stages.count && ready; i++) {
+        ready = i == j || !precedes(fusion, group->stages.items[i], group->stages.items[j]);
+      }
+      if (ready) pick = j;
+    }
+    if (pick < 0) bug("no order for the stages of a kernel");
+    int stage = group->stages.items[pick];
+    memmove(group->stages.items + k + 1, group->stages.items + k, (size_t)(pick - k) * sizeof stage);
+    group->stages.items[k] = stage;
+  }
+}
+
+/* Groups in an order that may be executed. `order` is the stages' order as it was before groups were joined. */
+static void rebuild(Fusion *fusion, const uint64_t *stage_order) {
+  Plan *plan = fusion->plan;
+  Vec(Kernel) kernels = {0};
+  bool *done = NEW_ARRAY(plan->module->arena, bool, fusion->count);
+  uint64_t *group_order = fusion->before;
+  fusion->before = (uint64_t *)stage_order;
+  for (int k = 0; k < fusion->count; k++) {
+    if (!fusion->groups[k].gone) sort_members(fusion, &fusion->groups[k]);
+  }
+  fusion->before = group_order;
+  for (;;) {
+    int pick = -1;
+    bool left = false;
+    for (int k = 0; k < fusion->count && pick < 0; k++) {
+      if (fusion->groups[k].gone || done[k]) continue;
+      left = true;
+      bool ready = true;
+      for (int i = 0; i < fusion->count && ready; i++) {
+        ready = fusion->groups[i].gone || done[i] || i == k || !precedes(fusion, i, k);
+      }
+      if (ready) pick = k;
+    }
+    if (!left) break;
+    if (pick < 0) bug("no order for the kernels of %s", plan->graph->name);
+    done[pick] = true;
+    PUSH(plan->module->arena, &kernels, joined_kernel(fusion, &fusion->groups[pick]));
+  }
+  plan->kernels.items = kernels.items;
+  plan->kernels.count = kernels.count;
+  plan->kernels.capacity = kernels.capacity;
+}
+
+void plan_fuse(Plan *plan, const TargetCosts *costs) {
+  int count = plan->kernels.count;
+  Fusion fusion = {.plan = plan, .costs = costs, .count = count, .words = (count + 63) / 64};
+  size_t bytes = (size_t)count * (size_t)fusion.words * sizeof(uint64_t);
+  if (count == 0) return;
+  fusion.before = arena_alloc(plan->module->arena, bytes);
+  fusion.groups = NEW_ARRAY(plan->module->arena, Group, count);
+  close_order(&fusion);
+  join_stages(&fusion);
+  drop_dead_stores(&fusion);
+  for (int k = 0; k < count; k++) {
+    const Stage *stage = stage_of(&fusion, k);
+    PUSH(plan->module->arena, &fusion.groups[k].stages, k);
+    fusion.groups[k].leading = leading_loops(stage);
+    fusion.groups[k].shared_bytes = shared_bytes(plan, stage);
+  }
+  const uint64_t *stage_order = arena_copy(plan->module->arena, fusion.before, bytes);
+  join_groups(&fusion);
+  rebuild(&fusion, stage_order);
+}

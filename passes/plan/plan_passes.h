@@ -1,0 +1,32 @@
+/* The passes from graph to plan. Each leaves a plan that plan_verify accepts and plan_run computes the same with. */
+#ifndef NNC_PLAN_PASSES_H
+#define NNC_PLAN_PASSES_H
+
+#include "ir/plan.h"
+
+/* What the passes must know of the processor to choose well. */
+typedef struct TargetCosts {
+  int registers;        /* of 16 logical lanes: 32 with AVX-512, 8 with AVX2, 4 with SSE */
+  int64_t local_bytes;  /* what a task's tile may take: half of L2 */
+  int64_t shared_bytes; /* what all tasks of a kernel may stream through */
+} TargetCosts;
+extern const TargetCosts default_costs;
+
+/* One kernel of one stage for each value that needs memory; with `inlined`, values that are cheap to compute again are
+ * computed where they are read, else every op has memory of its own (--no-fuse). */
+Plan *plan_lower(const Graph *graph, bool inlined);
+/* Stages that run over the same loops become one, then stages that share their leading loops become one kernel; what only
+ * one kernel uses becomes LOCAL. */
+void plan_fuse(Plan *plan, const TargetCosts *costs);
+/* Chooses the task loops' tiles, the loops that lanes run along, and the tiles of contractions. */
+void plan_schedule(Plan *plan, const TargetCosts *costs);
+/* Puts kernels into launches: as early as what they read is there and what they overwrite was read. */
+void plan_order(Plan *plan);
+void pass_memory(Plan *plan);
+
+/* What must come before what: between the kernels of a plan (by index). before(a, b): b reads what a writes, writes what
+ * a reads, or writes what a writes, and a comes first in the plan's list. */
+bool kernel_must_precede(const Plan *plan, int a, int b);
+int leading_loops(const Stage *stage); /* how many of its loops may be task loops */
+
+#endif

@@ -1,0 +1,115 @@
+/* Which values get memory.
+ *
+ * What folds, sorts or scatters must. An expression gets it only where computing it again for each reader would cost more
+ * than a store and the loads: when it is dear (an exp, a division, a random number somewhere in it) and is read more than
+ * once, by two readers or by one that reads each element several times. Where an index can't be composed through it, lower
+ * marks it later. */
+#include "passes/plan/lowering.h"
+
+enum { DEAR = 8 }; /* in units of an addition: what a store and two loads are worth */
+
+static const struct {
+  Op op;
+  int cost;
+} op_costs[] = {{OP_exp, 10},   {OP_log, 12}, {OP_sqrt, 5},    {OP_sin, 14}, {OP_cos, 14},     {OP_tanh, 14},
+                {OP_erf, 16},   {OP_div, 5},  {OP_pow, 40},    {OP_mod, 6},  {OP_floordiv, 5}, {OP_random, 40},
+                {OP_gather, 4}, {OP_view, 0}, {OP_reshape, 0}, {OP_stop, 0}};
+
+static int op_cost(const Node *node) {
+  for (int k = 0; k < COUNT_OF(op_costs); k++) {
+    if (op_costs[k].op == node->op) return op_costs[k].cost;
+  }
+  return 1;
+}
+
+static bool must_be_root(const Node *node) {
+  return (op_info[node->op].flags & FOLD) || node->op == OP_concat || node->op == OP_scatter || node->op == OP_argsort ||
+         node->op == OP_cumsum || node->op == OP_scan || node->materialise;
+}
+
+/* How many elements there are at the bounds. */
+static double count_at_bounds(const Type *type) {
+  double count = 1;
+  for (int k = 0; k < type->rank; k++) count *= (double)type->size[k]->high;
+  return count;
+}
+
+static double space_at_bounds(const Space *space) {
+  double count = 1;
+  for (int k = 0; k < space->ndims; k++) count *= (double)space->extent[k]->high;
+  return count;
+}
+
+/* True if this reader reads elements of the operand more than once. */
+static bool reads_again(const Graph *graph, const Node *reader, Id operand) {
+  double elements = count_at_bounds(graph_type(graph, operand));
+  if (reader->space) return space_at_bounds(reader->space) > elements;
+  return reader->op == OP_gather;
+}
+
+static void mark_live(const Graph *graph, bool *live) {
+  for (int k = 0; k < graph->results.count; k++) live[graph->results.items[k].value] = true;
+  for (int k = 0; k < graph->finals.count; k++) live[graph->finals.items[k].value] = true;
+  for (Id id = graph->nodes.count - 1; id > 0; id--) {
+    const Node *node = graph_node(graph, id);
+    for (int k = 0; live[id] && k < node->noperands; k++) live[node->operands[k]] = true;
+  }
+}
+
+static bool is_leaf(const Node *node) {
+  return node->op == OP_arg || node->op == OP_state || node->op == OP_constant || node->op == OP_dim ||
+         node->op == OP_iota || node->op == OP_pick;
+}
+
+/* How often a value is read, an expanding reader counting twice; from the last node back, so that a view or reshape hands
+ * its own readers on. */
+static int *count_readers(const Lowering *lowering) {
+  const Graph *graph = lowering->graph;
+  int *readers = NEW_ARRAY(lowering->module->arena, int, graph->nodes.count);
+  for (int k = 0; k < graph->results.count; k++) readers[graph->results.items[k].value]++;
+  for (int k = 0; k < graph->finals.count; k++) readers[graph->finals.items[k].value]++;
+  for (Id id = graph->nodes.count - 1; id > 0; id--) {
+    const Node *node = graph_node(graph, id);
+    if (!lowering->live[id]) continue;
+    bool passes = (node->op == OP_view || node->op == OP_reshape || node->op == OP_stop) && !lowering->root[id];
+    for (int k = 0; k < node->noperands; k++) {
+      int times = passes ? MAX(readers[id], 1) : 1;
+      if (reads_again(graph, node, node->operands[k])) times++;
+      readers[node->operands[k]] += times;
+    }
+  }
+  return readers;
+}
+
+void choose_roots(Lowering *lowering) {
+  const Graph *graph = lowering->graph;
+  Arena *arena = lowering->module->arena;
+  int count = graph->nodes.count;
+  lowering->live = NEW_ARRAY(arena, bool, count);
+  lowering->root = NEW_ARRAY(arena, bool, count);
+  mark_live(graph, lowering->live);
+  for (Id id = 1; id < count; id++) lowering->root[id] = must_be_root(graph_node(graph, id));
+  int *readers = count_readers(lowering);
+  double *cost = NEW_ARRAY(arena, double, count);
+  for (Id id = 1; id < count; id++) {
+    const Node *node = graph_node(graph, id);
+    if (is_leaf(node)) {
+      cost[id] = node->op == OP_constant ? 0 : 1;
+      continue;
+    }
+    cost[id] = op_cost(node);
+    for (int k = 0; k < node->noperands; k++) cost[id] += cost[node->operands[k]];
+    bool only_moves = node->op == OP_view || node->op == OP_reshape || node->op == OP_stop;
+    bool dear = cost[id] >= DEAR && readers[id] > 1 && !only_moves;
+    if (!lowering->inlined || dear) lowering->root[id] = true;
+    if (lowering->root[id]) cost[id] = 1;
+  }
+}
+
+Id state_buffer(Lowering *lowering, int symbol) {
+  if (!lowering->states[symbol]) {
+    const Symbol *state = &lowering->module->symbols.items[symbol];
+    lowering->states[symbol] = plan_buffer(lowering->plan, MEMORY_STATE, state->type, symbol, state->name);
+  }
+  return lowering->states[symbol];
+}

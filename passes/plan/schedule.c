@@ -1,0 +1,320 @@
+/* How kernels are cut: tasks, lanes, register tiles, and what stays in a task's own memory.
+ *
+ * In: fused kernels whose task loops are all that their stages share. Out: the task loops that are used, each with a tile;
+ * for each stage the loop that lanes run along; for contractions the register tile; buffers that live and die inside one
+ * task are LOCAL. All of it follows from shapes and bounds alone, never from the number of threads, so that the bits do
+ * not either. Costs are counted in cycles at the bounds of run-time sizes: rough, but they order the candidates. */
+#include "passes/plan/plan_passes.h"
+
+#include <string.h>
+
+enum { LANES = 16 };
+
+/* A fused multiply-add of a tile costs 1/32 cycle, an element of a simple loop about 1/4. */
+static const double task_cycles = 16384; /* what a task should have at least: a launch costs about 3,000 */
+const TargetCosts default_costs = {.registers = 32, .local_bytes = 512 << 10, .shared_bytes = 768 << 10};
+
+static double extent_of(const Stage *stage, int loop) { return (double)stage->loops[loop].extent->high; }
+
+static double stage_cycles(const Stage *stage) {
+  double points = 1;
+  for (int k = 0; k < stage->nloops; k++) points *= extent_of(stage, k);
+  return stage->kind == STAGE_CONTRACT ? points / 24 : points * stage->scalars.count / 16;
+}
+
+/* ---- lanes ---- */
+
+typedef enum Stride { STRIDE_NONE, STRIDE_ONE, STRIDE_OTHER } Stride;
+
+/* How far apart an access's elements are for neighbours along a loop. */
+static Stride stride_along(const Access *access, int loop) {
+  Stride stride = STRIDE_NONE;
+  for (int k = 0; k < access->as.rank; k++) {
+    const Axis *axis = &access->map.axis[k];
+    if (access->index[k] >= 0) return STRIDE_OTHER;
+    for (int t = 0; t < axis->nterms; t++) {
+      if (axis->dim[t] != loop) continue;
+      bool last = true;
+      for (int j = k + 1; j < access->as.rank; j++) last = last && dim_is(access->as.size[j], 1);
+      bool one = last && stride == STRIDE_NONE && axis->coefficient[t] == 1 && axis->divisor == 1;
+      stride = one ? STRIDE_ONE : STRIDE_OTHER;
+    }
+  }
+  return stride;
+}
+
+static double access_cycles(const Access *access, int loop) {
+  Stride stride = stride_along(access, loop);
+  return stride == STRIDE_NONE ? 0.1 : stride == STRIDE_ONE ? 1 : 16;
+}
+
+/* Cycles of a stage, all in all, if lanes run along this loop. */
+static double lane_cycles(const Stage *stage, int loop) {
+  double extent = extent_of(stage, loop), points = 1, results = 1, each = 0;
+  if (stage->loops[loop].tile > 0) extent = MIN(extent, stage->loops[loop].tile);
+  for (int k = 0; k < stage->nloops; k++) {
+    points *= extent_of(stage, k);
+    if (k < stage->nkept) results *= extent_of(stage, k);
+  }
+  double vectors = (double)((int64_t)(extent + LANES - 1) / LANES) / extent;
+  for (int k = 0; k < stage->scalars.count; k++) {
+    const Scalar *scalar = &stage->scalars.items[k];
+    each += scalar->op == SCALAR_LOAD ? access_cycles(scalar->access, loop) : 1;
+  }
+  double stores = 0;
+  for (int k = 0; k < stage->stores.count; k++) stores += access_cycles(&stage->stores.items[k].access, loop);
+  bool folded = loop >= stage->nkept;
+  return points * vectors * each + results * (folded ? 16 : vectors * stores);
+}
+
+static void choose_vector(Stage *stage) {
+  double best = 0;
+  int last = stage->kind == STAGE_SCATTER ? stage->nkept : stage->kind == STAGE_CUMSUM ? stage->nkept - 1 : stage->nloops;
+  stage->vector = -1;
+  if (stage->kind == STAGE_SORT) return;
+  for (int loop = 0; loop < last; loop++) {
+    double cycles = lane_cycles(stage, loop);
+    if (stage->vector < 0 || cycles < best) {
+      best = cycles;
+      stage->vector = loop;
+    }
+  }
+}
+
+/* ---- register tiles ---- */
+
+static bool depends_on(const Access *access, int loop) { return stride_along(access, loop) != STRIDE_NONE; }
+
+typedef struct Operands {
+  const Access *a, *b;
+} Operands;
+
+static Operands operands_of(const Stage *stage) {
+  const Scalar *product = &stage->scalars.items[stage->folders.items[0].value];
+  return (Operands){stage->scalars.items[product->a].access, stage->scalars.items[product->b].access};
+}
+
+static void swap_operands(Stage *stage) {
+  Scalar *product = &stage->scalars.items[stage->folders.items[0].value];
+  int16_t a = product->a;
+  product->a = product->b;
+  product->b = a;
+}
+
+static double vectors_of(double extent) { return (double)((int64_t)(extent + LANES - 1) / LANES); }
+
+static double reach_of(const Stage *stage, int loop) {
+  double extent = extent_of(stage, loop);
+  return stage->loops[loop].tile > 0 ? MIN(extent, stage->loops[loop].tile) : extent;
+}
+
+/* Cycles per point of the remaining loops to cover an extent of rows and one of columns by tiles of this size, remainders
+ * by smaller ones: bound by multiply-adds (two a cycle), by loads (two a cycle), or by their latency of four cycles. */
+static double tile_cycles(double rows, double columns, int tile_rows, int tile_columns) {
+  double total = 0;
+  for (double r = 0; r < rows; r += tile_rows) {
+    for (double c = 0; c < columns; c += tile_columns) {
+      double nr = MIN(tile_rows, rows - r), nc = MIN(tile_columns, columns - c);
+      double cycles = MAX(nr * nc / 2, (nr + nc) / 2);
+      total += MAX(cycles, 4);
+    }
+  }
+  return total;
+}
+
+/* The kept loop that `in` depends on and `out` does not, other than the lanes', with the largest reach; -1 if none. */
+static int blocked_loop(const Stage *stage, const Access *in, const Access *out, int vector) {
+  int best = -1;
+  for (int loop = 0; loop < stage->nkept; loop++) {
+    if (loop == vector || !depends_on(in, loop) || depends_on(out, loop)) continue;
+    if (reach_of(stage, loop) < 2) continue;
+    if (best < 0 || reach_of(stage, loop) > reach_of(stage, best)) best = loop;
+  }
+  return best;
+}
+
+/* The best tile with lanes along `vector`, and what the stage then costs per point of the rest. */
+static Tile tile_along(const Stage *stage, int vector, const TargetCosts *costs, double *cycles) {
+  Operands operands = operands_of(stage);
+  bool both = depends_on(operands.a, vector) && depends_on(operands.b, vector);
+  Tile best = {.vector = vector, .rows = 1, .columns = 1};
+  best.row = blocked_loop(stage, operands.a, operands.b, vector);
+  best.column = blocked_loop(stage, operands.b, operands.a, vector);
+  double vectors = vectors_of(reach_of(stage, vector));
+  if (!both && (best.column < 0 || vectors > 1)) best.column = -1; /* columns along the lanes themselves */
+  double rows = best.row < 0 ? 1 : reach_of(stage, best.row);
+  double columns = best.column >= 0 ? reach_of(stage, best.column) : both ? 1 : vectors;
+  Tile tile = best;
+  *cycles = -1;
+  for (tile.rows = 1; tile.rows <= MIN(rows, 14); tile.rows++) {
+    for (tile.columns = 1; tile.columns <= MIN(columns, 6); tile.columns++) {
+      int registers = tile.rows * tile.columns + tile.columns + (both ? tile.rows : 1);
+      if (registers > costs->registers - 1 && tile.rows * tile.columns > 1) continue;
+      double found = tile_cycles(MIN(rows, 512), MIN(columns, 512), tile.rows, tile.columns);
+      if (*cycles >= 0 && found >= *cycles) continue;
+      *cycles = found;
+      best = tile;
+    }
+  }
+  double rest = 1;
+  for (int k = 0; k < stage->nloops; k++) {
+    bool inside = k == best.row || k == best.column || k == vector;
+    if (!inside) rest *= extent_of(stage, k);
+  }
+  *cycles *= rest * extent_of(stage, vector) / reach_of(stage, vector);
+  if (both || best.column >= 0) *cycles *= vectors;
+  return best;
+}
+
+static double results_of(const Stage *stage) {
+  double results = 1;
+  for (int k = 0; k < stage->nkept; k++) results *= extent_of(stage, k);
+  return results;
+}
+
+static void choose_tile(Stage *stage, const TargetCosts *costs) {
+  double best = -1;
+  for (int loop = 0; loop < stage->nloops; loop++) {
+    for (int swapped = 0; swapped < 2; swapped++, swap_operands(stage)) {
+      Operands operands = operands_of(stage);
+      double cycles;
+      if (stride_along(operands.b, loop) != STRIDE_ONE || stride_along(operands.a, loop) == STRIDE_OTHER) continue;
+      Tile tile = tile_along(stage, loop, costs, &cycles);
+      if (loop >= stage->nkept) {
+        cycles += results_of(stage) * 6;
+      } else {
+        bool scattered = false;
+        for (int k = 0; k < stage->stores.count; k++) {
+          scattered = scattered || stride_along(&stage->stores.items[k].access, loop) != STRIDE_ONE;
+        }
+        if (scattered) cycles += results_of(stage) * 2;
+      }
+      if (best >= 0 && cycles >= best) continue;
+      best = cycles;
+      stage->tile = tile;
+    }
+  }
+  if (best < 0) {
+    stage->tile = (Tile){.vector = -1, .row = -1, .column = -1, .rows = 1, .columns = 1};
+    return;
+  }
+  /* Swapping twice left the operands as they were: bring b to the lanes. */
+  if (stride_along(operands_of(stage).b, stage->tile.vector) != STRIDE_ONE ||
+      (stage->tile.row >= 0 && depends_on(operands_of(stage).b, stage->tile.row))) {
+    swap_operands(stage);
+  }
+}
+
+/* ---- tasks ---- */
+
+/* True if some contraction of the kernel blocks registers along this task loop: then its tile should hold whole blocks. */
+static int block_along(const Kernel *kernel, int loop) {
+  int block = 1;
+  for (int k = 0; k < kernel->stages.count; k++) {
+    const Stage *stage = &kernel->stages.items[k];
+    if (stage->kind != STAGE_CONTRACT) {
+      if (loop == stage->nkept - 1) block = MAX(block, LANES); /* lanes will run along it */
+      continue;
+    }
+    Operands operands = operands_of(stage);
+    if (stride_along(operands.a, loop) == STRIDE_ONE || stride_along(operands.b, loop) == STRIDE_ONE) {
+      block = MAX(block, loop == stage->nkept - 1 ? 2 * LANES : 8);
+    } else if (depends_on(operands.a, loop) != depends_on(operands.b, loop)) {
+      block = MAX(block, 8);
+    }
+  }
+  return block;
+}
+
+static int64_t round_to_block(double value, int block) { return round_up((int64_t)(value < 1 ? 1 : value), block); }
+
+/* Uses leading loops as task loops, the outer ones index by index, until a task is small enough. */
+static void choose_tasks(Kernel *kernel) {
+  double cycles = 0;
+  int leading = kernel->ntasks;
+  for (int k = 0; k < kernel->stages.count; k++) cycles += stage_cycles(&kernel->stages.items[k]);
+  kernel->ntasks = 0;
+  for (int loop = 0; loop < leading && cycles > task_cycles; loop++) {
+    double extent = (double)kernel->tasks[loop].extent->high;
+    double each = cycles / extent;
+    int block = block_along(kernel, loop);
+    int64_t tile = round_to_block(task_cycles / each, block);
+    if (each * block > 4 * task_cycles) tile = block;
+    kernel->tasks[loop].tile = (int)MIN(tile, kernel->tasks[loop].extent->high);
+    kernel->ntasks = loop + 1;
+    if (kernel->tasks[loop].tile > 1) break;
+    cycles = each;
+  }
+  for (int k = 0; k < kernel->stages.count; k++) {
+    for (int loop = 0; loop < MAX_LOOPS; loop++) {
+      kernel->stages.items[k].loops[loop].tile = loop < kernel->ntasks ? kernel->tasks[loop].tile : 0;
+    }
+  }
+}
+
+/* ---- what stays with a task ---- */
+
+static bool leading_bare(const Plan *plan, const Kernel *kernel, const Stage *stage, const Access *access) {
+  const Type *own = &plan->buffers.items[access->buffer].type;
+  for (int t = 0; t < kernel->ntasks; t++) {
+    if (t >= own->rank || t >= access->as.rank || own->size[t] != access->as.size[t]) return false;
+    if (own->size[t] != stage->loops[t].extent || access->index[t] >= 0) return false;
+    if (!axis_is_bare(&access->map.axis[t], t)) return false;
+  }
+  return true;
+}
+
+/* The kernel that alone uses each buffer, -1 where there are several or where a task reads another's part. */
+static int *only_users(const Plan *plan) {
+  int *user = NEW_ARRAY(plan->module->arena, int, plan->buffers.count);
+  for (int k = 0; k < plan->buffers.count; k++) user[k] = -2;
+  for (int k = 0; k < plan->kernels.count; k++) {
+    const Kernel *kernel = &plan->kernels.items[k];
+    for (int s = 0; s < kernel->stages.count; s++) {
+      const Stage *stage = &kernel->stages.items[s];
+      for (int a = 0; a < stage->scalars.count + stage->stores.count; a++) {
+        bool store = a >= stage->scalars.count;
+        const Access *access =
+            store ? &stage->stores.items[a - stage->scalars.count].access : stage->scalars.items[a].access;
+        if (!store && stage->scalars.items[a].op != SCALAR_LOAD) continue;
+        bool alone = user[access->buffer] == -2 || user[access->buffer] == k;
+        user[access->buffer] = alone && leading_bare(plan, kernel, stage, access) ? k : -1;
+      }
+    }
+  }
+  return user;
+}
+
+static void make_local(Plan *plan, const TargetCosts *costs) {
+  int *user = only_users(plan);
+  int64_t *used = NEW_ARRAY(plan->module->arena, int64_t, plan->kernels.count);
+  for (Id id = 1; id < plan->buffers.count; id++) {
+    Buffer *buffer = &plan->buffers.items[id];
+    if (buffer->memory != MEMORY_ARENA || user[id] < 0) continue;
+    buffer->memory = MEMORY_LOCAL;
+    buffer->index = user[id];
+    int64_t bytes = buffer_tile_bytes(plan, id);
+    if (used[user[id]] + bytes > costs->local_bytes) {
+      buffer->memory = MEMORY_ARENA;
+      buffer->index = 0;
+      continue;
+    }
+    used[user[id]] += round_up(bytes, 64);
+  }
+}
+
+void plan_schedule(Plan *plan, const TargetCosts *costs) {
+  for (int k = 0; k < plan->kernels.count; k++) {
+    Kernel *kernel = &plan->kernels.items[k];
+    choose_tasks(kernel);
+    for (int s = 0; s < kernel->stages.count; s++) {
+      Stage *stage = &kernel->stages.items[s];
+      if (stage->kind == STAGE_CONTRACT) {
+        choose_tile(stage, costs);
+      } else {
+        choose_vector(stage);
+      }
+    }
+  }
+  make_local(plan, costs);
+}

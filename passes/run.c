@@ -1,0 +1,118 @@
+/* The loop over passes.def: runs, times, verifies, dumps. */
+#include "passes/passes.h"
+#include "passes/plan/plan_passes.h"
+
+#include <string.h>
+#include <time.h>
+
+const PassInfo pass_info[PASS_COUNT] = {
+#define graph false
+#define plan true
+#define PASS(name, on, why) [PASS_##name] = {#name, why, on},
+#include "passes/passes.def"
+#undef graph
+#undef plan
+};
+
+const PipelineOptions default_pipeline = {.stop_after = PASS_COUNT, .dump = PASS_COUNT};
+
+Pass pass_by_name(const char *name) {
+  int pass = 0;
+  while (pass < PASS_COUNT && strcmp(pass_info[pass].name, name) != 0) pass++;
+  return (Pass)pass;
+}
+
+/* ---- one function for each row ---- */
+
+typedef struct Pipeline {
+  Module *module;
+  const PipelineOptions *options;
+  Plan **plans;
+} Pipeline;
+
+static void run_grad(Pipeline *pipeline) { pass_grad(pipeline->module); }
+static void run_fold(Pipeline *pipeline) { pass_fold(pipeline->module); }
+static void run_cse(Pipeline *pipeline) { pass_cse(pipeline->module); }
+static void run_dead(Pipeline *pipeline) { pass_dead(pipeline->module); }
+static void run_linear(Pipeline *pipeline) { pass_linear(pipeline->module); }
+static void run_share(Pipeline *pipeline) { pass_cse(pipeline->module); }
+
+static void run_lower(Pipeline *pipeline) {
+  Module *module = pipeline->module;
+  pipeline->plans = NEW_ARRAY(module->arena, Plan *, module->entries.count + 1);
+  for (int k = 0; k < module->entries.count; k++) {
+    pipeline->plans[k] = plan_lower(module->entries.items[k], !pipeline->options->unfused);
+  }
+}
+
+static void run_fuse(Pipeline *pipeline) {
+  for (int k = 0; k < pipeline->module->entries.count && !pipeline->options->unfused; k++) {
+    plan_fuse(pipeline->plans[k], &default_costs);
+  }
+}
+
+static void run_schedule(Pipeline *pipeline) {
+  for (int k = 0; k < pipeline->module->entries.count; k++) plan_schedule(pipeline->plans[k], &default_costs);
+}
+
+static void run_order(Pipeline *pipeline) {
+  for (int k = 0; k < pipeline->module->entries.count; k++) plan_order(pipeline->plans[k]);
+}
+
+static void run_memory(Pipeline *pipeline) {
+  for (int k = 0; k < pipeline->module->entries.count; k++) pass_memory(pipeline->plans[k]);
+}
+
+static void (*const run_pass[PASS_COUNT])(Pipeline *pipeline) = {
+#define PASS(name, on, why) [PASS_##name] = run_##name,
+#include "passes/passes.def"
+};
+
+/* ---- the loop ---- */
+
+static void verify(const Pipeline *pipeline, Pass pass) {
+  Text why = {0};
+  bool good = true;
+  if (!pass_info[pass].on_plans) good = module_verify(pipeline->module, &why);
+  /* A plan has its launches from `order` on. */
+  for (int k = 0; good && pass >= PASS_order && k < pipeline->module->entries.count; k++) {
+    good = plan_verify(pipeline->plans[k], &why);
+  }
+  if (!good) bug("after pass %s: %s", pass_info[pass].name, why.bytes);
+  text_free(&why);
+}
+
+static void dump(const Pipeline *pipeline, Pass pass) {
+  Text text = {0};
+  if (pass_info[pass].on_plans) {
+    plans_print(pipeline->module, pipeline->plans, pipeline->module->entries.count, &text);
+  } else {
+    module_print(pipeline->module, &text);
+  }
+  fwrite(text.bytes, 1, text.length, pipeline->options->out);
+  text_free(&text);
+}
+
+static double seconds(void) {
+  struct timespec now;
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
+}
+
+bool pipeline_run(Module *module, const PipelineOptions *options, Plan ***plans, Graph ***interpreted) {
+  Pipeline pipeline = {.module = module, .options = options};
+  for (int pass = 0; pass < PASS_COUNT; pass++) {
+    double start = seconds();
+    run_pass[pass](&pipeline);
+    if (options->time) fprintf(options->out, "%-10s %8.3f ms\n", pass_info[pass].name, 1e3 * (seconds() - start));
+    if (diagnostics_errors(module->diagnostics) > 0) return false;
+    if (options->verify) verify(&pipeline, (Pass)pass);
+    if (options->dump == (Pass)pass) dump(&pipeline, (Pass)pass);
+    if (pass == PASS_dead && interpreted) {
+      *interpreted = arena_copy(module->arena, module->entries.items, (size_t)module->entries.count * sizeof(Graph *));
+    }
+    if (options->stop_after == (Pass)pass) break;
+  }
+  *plans = pipeline.plans;
+  return true;
+}
