@@ -176,6 +176,10 @@ static bool table_label(Arena *arena, Dataset *dataset, const Table *table, int 
   } else if (classes) {
     for (int64_t i = 0; i < table->rows; i++) ((int32_t *)y.data)[i] = (int32_t)column->numbers[i];
     if (!count_classes(dataset, &y, dataset->path, failure)) return false;
+    if (table->class_count >= dataset->class_count && label == table->columns - 1) {
+      dataset->class_names = table->classes;
+      dataset->class_count = table->class_count;
+    }
   } else {
     memcpy(y.data, column->numbers, (size_t)table->rows * sizeof(double));
   }

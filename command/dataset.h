@@ -15,7 +15,7 @@ typedef struct Dataset {
   /* Class labels: i32, from 0 to class_count - 1, in column "y" of IDX, CIFAR and csv. class_count is 0 if the labels are
    * no classes (a csv's column with fractions or negative numbers) or where nobody says which array holds them (npz). */
   int class_count;
-  const char **class_names;   /* sorted; NULL if the labels were numbers */
+  const char **class_names;   /* of labels that were texts: sorted; NULL if the source has no names */
   const char **feature_names; /* of a csv with a header: of the columns of "x"; else NULL */
 } Dataset;
 

@@ -205,6 +205,33 @@ static bool fill_columns(Reading *r) {
   return true;
 }
 
+/* scikit-learn's tables start with a line that is no header: rows, columns before the label, names of the classes. It is
+ * believed if rows and columns are as it says. */
+static void skip_summary(Reading *r) {
+  Scanner s = r->start;
+  Failure quiet = {0};
+  s.failure = &quiet;
+  double counts[2] = {0};
+  Field field;
+  Vec(const char *) classes = {0};
+  if (!next_row(&s)) return;
+  for (int i = 0; i == 0 || !field.last; i++) {
+    double number;
+    if (!next_field(&s, &field) || field.start == field.end || is_number(&field, &number) != (i < 2)) return;
+    if (i < 2)
+      counts[i] = number;
+    else
+      PUSH(r->arena, &classes, field_text(r->arena, &field));
+  }
+  Table below = {0};
+  Reading trial = {.arena = r->arena, .table = &below, .start = s};
+  if (!classes.count || !count_cells(&trial)) return;
+  if ((double)below.rows != counts[0] || below.columns - 1 != counts[1]) return;
+  r->start = s;
+  r->table->classes = classes.items;
+  r->table->class_count = classes.count;
+}
+
 bool parse_csv(Arena *arena, const char *name, char *bytes, size_t length, Table *table, Failure *failure) {
   *table = (Table){.path = name};
   Reading r = {.arena = arena, .table = table};
@@ -218,6 +245,8 @@ bool parse_csv(Arena *arena, const char *name, char *bytes, size_t length, Table
     if (!memchr(r.start.at, ',', line))
       r.start.separator = memchr(r.start.at, ';', line) ? ';' : memchr(r.start.at, '\t', line) ? '\t' : ',';
   }
+  skip_summary(&r);
+  r.start.failure = failure;
   if (!count_cells(&r)) return false;
   size_t columns = (size_t)table->columns;
   table->column = NEW_ARRAY(arena, TableColumn, columns);

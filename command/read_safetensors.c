@@ -204,7 +204,8 @@ bool parse_safetensors(Arena *arena, const char *name, char *bytes, size_t lengt
   const char *end = NULL;
   cJSON *tree = cJSON_ParseWithLengthOpts(r.header, header, &end, 0);
   bool good = cJSON_IsObject(tree);
-  if (!good) header_fault(&r, end ? (size_t)(end - r.header) : 0, "the header is no JSON object");
+  if (!good)
+    header_fault(&r, end ? (size_t)(end - r.header) : 0, "the header is no JSON object (or memory for it is lacking)");
   while (good && end < r.header + header) {
     good = *end == ' ' || *end == '\n' || *end == '\t' || *end == '\r';
     if (!good) header_fault(&r, (size_t)(end - r.header), "only spaces may follow the header's '}'");

@@ -108,13 +108,17 @@ typedef struct TableColumn {
 
 /* Fields are separated by ',' (by ';' or tab if the first line has no comma), may be quoted as "a ""word""", and every line
  * has as many as the first. Lines that are empty or start with # are skipped. The first line is a header if it has text
- * above a column of numbers, or nothing but text that does not come again below it. */
+ * above a column of numbers, or nothing but text that does not come again below it. A first line
+ * "150,4,setosa,versicolor,virginica", as scikit-learn's tables have it (rows, columns before the label, classes), is taken
+ * for that if the counts agree. */
 typedef struct Table {
   const char *path;
   int64_t rows;
   int columns;
   bool header;
   TableColumn *column;
+  const char **classes; /* of scikit-learn's first line, or NULL */
+  int class_count;
 } Table;
 bool read_csv(Arena *arena, const char *path, Table *table, Failure *failure);
 bool parse_csv(Arena *arena, const char *name, char *bytes, size_t length, Table *table, Failure *failure);

@@ -451,6 +451,17 @@ static void test_csv_labels(void **state) {
   assert_true(d.class_count == 0 && tensors_find(&d.train.columns, "y")->type == ELEMENT_F64);
 }
 
+static void test_scikit_table(void **state) {
+  (void)state;
+  Failure failure = {0};
+  Dataset d;
+  const char *path = save_text("wine.csv", "2,3,good,bad\n1,2,3,0\n4,5,6,1\n");
+  good(read_dataset(arena, path, NULL, &d, &failure), &failure);
+  assert_true(d.train.rows == 2 && d.class_count == 2 && !strcmp(d.class_names[1], "bad") && !d.feature_names);
+  assert_false(read_dataset(arena, save_text("wine.csv", "3,3,good,bad,ugly\n1,2,3,0\n4,5,6,1\n"), NULL, &d, &failure));
+  assert_non_null(strstr(failure.message, "wine.csv:2: 4 fields, but the first line has 5"));
+}
+
 static void test_idx_folder(void **state) {
   (void)state;
   Failure failure = {0};
@@ -546,6 +557,7 @@ int main(void) {
       cmocka_unit_test(test_conversions),
       cmocka_unit_test(test_digits),
       cmocka_unit_test(test_csv_labels),
+      cmocka_unit_test(test_scikit_table),
       cmocka_unit_test(test_idx_folder),
       cmocka_unit_test(test_cifar_folder),
       cmocka_unit_test(test_named_arrays),
