@@ -1,8 +1,8 @@
-/* Index maps: what an axis may say, what the bounds prove about it, and maps put one behind the other.
+/* Index maps: what an axis may say, and what the bounds prove about it.
  *
- * An axis of an operand is read at (c0*d0 + c1*d1 + offset) / divisor. Composition substitutes the axes of an outer map into
- * the inner one's: it is exact only if no element that the outer map finds absent would be found by the composed one, so
- * an outer map that may leave its operand is not composed. Transposition is in transpose.c. */
+ * An axis of an operand is read at (c0*d0 + c1*d1 + offset) / divisor; an element is absent where that is inexact or leaves
+ * the axis. Proofs put every dim at its first or last value: the sum is least and greatest there, as a size over the
+ * model's dims, and the size's own bounds decide. Maps are put through each other in transpose.c. */
 #include "ir/ir.h"
 
 #include <string.h>

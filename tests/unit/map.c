@@ -4,8 +4,8 @@
  *                  transpositions: F is linear in each operand, so this is the gradient, to second order;
  *   composition    outer(inner(x)) = composed(x).
  *
- * Families that must be closed (views, windows, strided, dilated, padded, grouped and transposed convolutions, products) are
- * asserted to be; arbitrary maps need only be right where they are accepted. Numbers are small integers, so sums are exact. */
+ * Families that must be closed (views, windows, strided, dilated, padded, grouped and transposed convolutions) are asserted
+ * to be; arbitrary maps need only be right where they are accepted. Numbers are small integers, so sums are exact. */
 #include "ir/ir.h"
 
 #include <setjmp.h>
