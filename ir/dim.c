@@ -458,8 +458,9 @@ static const Dim *divide_by_constant(Module *module, const Dim *a, int64_t divis
 
 /* term / by, if by's atoms are among term's and its coefficient divides. */
 static bool divide_term(Arena *arena, const DimTerm *term, const DimTerm *by, DimTerm *quotient) {
+  if (term->coefficient == INT64_MIN || term->coefficient % by->coefficient != 0) return false;
   *quotient = (DimTerm){.coefficient = term->coefficient / by->coefficient};
-  if (term->coefficient % by->coefficient != 0 || term->natoms < by->natoms) return false;
+  if (term->natoms < by->natoms) return false;
   quotient->atoms = NEW_ARRAY(arena, const Dim *, term->natoms);
   int used = 0;
   for (int k = 0; k < term->natoms; k++) {

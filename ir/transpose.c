@@ -1,11 +1,11 @@
 /* Maps put through each other: the transposition that is the gradient, and the composition of views.
  *
- * Both substitute dims by affine forms (sum of coefficients * variables + offset) / divisor. The transposition by an operand
- * takes each of its axes, divisor*i = c0*d0 + c1*d1 + offset, as an equation, introduces i as a dim of the new result and
- * eliminates one of the old dims: d0 = (divisor*i - c1*d1 - offset) / c0. What is eliminated must stay guarded: no element
- * may count where the form is inexact or leaves the dim's extent. The result's gradient guards its own dims, an operand that
- * reads the bare dim guards it too, and sometimes the bounds prove that nothing can leave. Every choice of dims to eliminate
- * is tried, the result's dims first, until one gives maps of at most two terms.
+ * Both substitute dims by affine forms (sum of coefficients * variables + offset) / divisor. The transposition by an
+ * operand takes each of its axes, divisor*i = c0*d0 + c1*d1 + offset, as an equation, introduces i as a dim of the new
+ * result and eliminates one of the old dims: d0 = (divisor*i - c1*d1 - offset) / c0. What is eliminated must stay guarded:
+ * no element may count where the form is inexact or leaves the dim's extent. The result's gradient guards its own dims, an
+ * operand that reads the bare dim guards it too, and sometimes the bounds prove that nothing can leave. Every choice of
+ * dims to eliminate is tried, the result's dims first, until one gives maps of at most two terms.
  *
  * A composition is exact only if no element that the outer map finds absent would be found by the composed one, so an outer
  * map that may leave its operand is refused. */
