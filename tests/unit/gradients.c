@@ -352,16 +352,25 @@ static Id fold_strided(Bench *b, Op op) { /* only every other element, seen by a
   return graph_fold(b->graph, op, x, &space);
 }
 
+/* Over a view whose fill takes part: 0 is the largest of it where x is negative, but not of x. */
+static Id fold_filled(Bench *b, Op op) {
+  Id x = input(b, TYPE(b, F32, -1, 2), -1, 1);
+  Id padded = graph_pad(b->graph, x, 0, size(b, 1), size(b, 1), 0);
+  return graph_fold_axes(b->graph, op, padded, (const bool[]){true, false}, false);
+}
+
 #define FOLD(op, order)                                                                                                    \
   static Id axis_##op(Bench *b) { return fold_first_axis(b, OP_##op); }                                                    \
   static Id windows_##op(Bench *b) { return fold_windows(b, OP_##op); }                                                    \
   static Id wide_##op(Bench *b) { return fold_wide(b, OP_##op); }                                                          \
+  static Id filled_##op(Bench *b) { return fold_filled(b, OP_##op); }                                                      \
   static Id strided_##op(Bench *b) { return fold_strided(b, OP_##op); }                                                    \
   static void case_##op(void) {                                                                                            \
     order(#op " of an axis", axis_##op);                                                                                   \
     order(#op " of windows", windows_##op);                                                                                \
     order(#op " in nine dims", wide_##op);                                                                                 \
     order(#op " with step", strided_##op);                                                                                 \
+    order(#op " of a filled view", filled_##op);                                                                           \
   }
 FOLD(fold_sum, twice)
 FOLD(fold_max, twice)
