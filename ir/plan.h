@@ -32,8 +32,8 @@ typedef struct Buffer {
   const double *array;       /* CONSTANT */
   const char *name;
   /* ARENA: found by the memory pass */
-  int first, last;           /* launches between which it holds something */
-  const Dim *bytes;          /* rounded up to 64 */
+  int first, last;           /* launches between which it holds something; a loop's first is its LOOP, its last its END */
+  const Dim *bytes;          /* rounded up to 64; NULL: before the pass, or of no use to any launch */
   Vec(Id) below;             /* its offset is the largest end of these (0 without any), at any sizes */
   int64_t offset;            /* at the bounds; STATE: in the state block */
 } Buffer;

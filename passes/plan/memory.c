@@ -1,0 +1,421 @@
+/* Offsets of buffers in the arena.
+ *
+ * In: a plan whose launches are ordered, so that each arena buffer's life is known: the launches from the first that touches
+ * it to the last. Out: first, last, bytes, below and offset of each; arena_bytes, live_bytes, local_bytes. Two buffers
+ * whose lives meet, be it in one launch, must not overlap; no packing can end below the largest sum of bytes alive at one
+ * time (live_bytes), and the search stops when it gets there.
+ *
+ * Lives in a loop of launches: a buffer that the body reads before it writes it holds something from one turn to the next,
+ * and so does one that a turn writes in part (its index depends on the turn), and one that is touched outside the loop too.
+ * These live as long as the loop. All others begin anew in each turn.
+ *
+ * Packing: buffers are placed one by one, each at the lowest offset where it meets no conflicting one. Any packing is at
+ * least as high as the one that its own order by offset gives this way, so that a search over orders loses nothing. Some
+ * good orders come first; then the buffer that ends highest is moved to an earlier place, again and again, a move being
+ * kept if the arena does not grow. Steps are counted, not seconds: the same plan comes out on every machine.
+ *
+ * Sizes are known at run time only; offsets are packed at the bounds. Each buffer keeps a list of conflicting ones below it,
+ * and its offset at any sizes is the largest of their ends. By induction over that order no buffers that conflict overlap
+ * at any sizes, and no offset exceeds that at the bounds. Of the lists only what does not follow is kept: j is left out
+ * of i's if it is below some k of i's. */
+#include "passes/plan/plan_passes.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { SEARCH_STEPS = 1 << 24 };
+static const int64_t TOO_LARGE = (int64_t)1 << 62;
+
+/* ---- lives ---- */
+
+/* What is known of a buffer in a range of launches. */
+typedef struct Touch {
+  int first, last;  /* -1: not touched */
+  bool reads_first; /* it reads what was there before */
+} Touch;
+
+typedef struct Lives {
+  const Plan *plan;
+  Arena *arena;
+  Touch *touches; /* by buffer: of all launches so far, of the innermost range */
+  bool *partly;   /* by module dim and buffer: a store's index depends on that turn */
+} Lives;
+
+static bool dim_uses(const Dim *dim, int symbol) {
+  switch (dim->kind) {
+  case DIM_CONSTANT: return false;
+  case DIM_SYMBOL: return dim->symbol == symbol;
+  case DIM_FLOORDIV: return dim_uses(dim->a, symbol) || dim_uses(dim->b, symbol);
+  case DIM_SUM:
+    for (int k = 0; k < dim->nterms; k++) {
+      for (int atom = 0; atom < dim->terms[k].natoms; atom++) {
+        if (dim_uses(dim->terms[k].atoms[atom], symbol)) return true;
+      }
+    }
+  }
+  return false;
+}
+
+static bool *partly_at(const Lives *lives, int symbol, Id buffer) {
+  return &lives->partly[(int64_t)symbol * lives->plan->buffers.count + buffer];
+}
+
+/* Scalars that choose an index may depend on anything, a turn too. */
+static void note_turns(Lives *lives, const Access *access) {
+  const Module *module = lives->plan->module;
+  for (int symbol = 0; symbol < module->dims.count; symbol++) {
+    if (!module->dims.items[symbol].turn) continue;
+    for (int k = 0; k < access->map.naxes; k++) {
+      bool uses = access->index[k] >= 0 || dim_uses(access->map.axis[k].offset, symbol);
+      if (uses) *partly_at(lives, symbol, access->buffer) = true;
+    }
+  }
+}
+
+static void touch(Touch *touches, Id buffer, int launch, bool reads) {
+  Touch *own = &touches[buffer];
+  if (own->first < 0) *own = (Touch){.first = launch, .last = launch, .reads_first = reads};
+  own->last = MAX(own->last, launch);
+}
+
+static void touch_kernel(Lives *lives, Touch *touches, const Kernel *kernel, int launch) {
+  for (int s = 0; s < kernel->stages.count; s++) {
+    const Stage *stage = &kernel->stages.items[s];
+    for (int k = 0; k < stage->scalars.count; k++) {
+      const Scalar *scalar = &stage->scalars.items[k];
+      if (scalar->op == SCALAR_LOAD) touch(touches, scalar->access->buffer, launch, true);
+    }
+    for (int k = 0; k < stage->stores.count; k++) {
+      const Access *access = &stage->stores.items[k].access;
+      note_turns(lives, access);
+      touch(touches, access->buffer, launch, stage->kind == STAGE_SCATTER);
+    }
+  }
+}
+
+static Touch *touches_new(const Lives *lives) {
+  Touch *touches = NEW_ARRAY(lives->arena, Touch, lives->plan->buffers.count);
+  for (Id id = 0; id < lives->plan->buffers.count; id++) touches[id] = (Touch){-1, -1, false};
+  return touches;
+}
+
+static int matching_end(const Plan *plan, int loop) {
+  int depth = 0;
+  for (int k = loop; k < plan->launches.count; k++) {
+    if (plan->launches.items[k].kind == LAUNCH_LOOP) depth++;
+    if (plan->launches.items[k].kind == LAUNCH_END && --depth == 0) return k;
+  }
+  bug("a loop of plan %s has no end", plan->graph->name);
+}
+
+/* The loop at launches loop..end, seen from outside, joined to what was touched before it. */
+static void touch_loop(const Lives *lives, Touch *touches, const Touch *body, int loop, int end) {
+  int turn = lives->plan->launches.items[loop].turn;
+  for (Id id = 1; id < lives->plan->buffers.count; id++) {
+    if (body[id].first < 0) continue;
+    bool lasts = body[id].reads_first || *partly_at(lives, turn, id);
+    touch(touches, id, lasts ? loop : body[id].first, body[id].reads_first);
+    touches[id].last = MAX(touches[id].last, lasts ? end : body[id].last);
+  }
+}
+
+static void touch_range(Lives *lives, Touch *touches, int from, int to) {
+  for (int k = from; k < to; k++) {
+    const Launch *launch = &lives->plan->launches.items[k];
+    if (launch->kind == LAUNCH_KERNELS) {
+      for (int kernel = 0; kernel < launch->count; kernel++) {
+        touch_kernel(lives, touches, &lives->plan->kernels.items[launch->first + kernel], k);
+      }
+    }
+    if (launch->kind != LAUNCH_LOOP) continue;
+    int end = matching_end(lives->plan, k);
+    Touch *body = touches_new(lives);
+    touch_range(lives, body, k + 1, end);
+    touch_loop(lives, touches, body, k, end);
+    k = end;
+  }
+}
+
+/* A life that crosses the border of a loop lasts for the whole of it. Inner loops come first: END by END. */
+static void round_up_to_loops(const Plan *plan, Touch *life) {
+  Arena *arena = arena_new();
+  Vec(int) open = {0};
+  for (int k = 0; k < plan->launches.count; k++) {
+    if (plan->launches.items[k].kind == LAUNCH_LOOP) PUSH(arena, &open, k);
+    if (plan->launches.items[k].kind != LAUNCH_END) continue;
+    int loop = open.items[--open.count];
+    bool inside = life->first > loop && life->last < k, outside = life->last < loop || life->first > k;
+    if (inside || outside) continue;
+    life->first = MIN(life->first, loop);
+    life->last = MAX(life->last, k);
+  }
+  arena_free(arena);
+}
+
+static void find_lives(Plan *plan, Arena *arena) {
+  Lives lives = {.plan = plan, .arena = arena};
+  lives.touches = touches_new(&lives);
+  lives.partly = NEW_ARRAY(arena, bool, (int64_t)(plan->module->dims.count + 1) * plan->buffers.count);
+  touch_range(&lives, lives.touches, 0, plan->launches.count);
+  for (Id id = 1; id < plan->buffers.count; id++) {
+    Buffer *buffer = &plan->buffers.items[id];
+    if (buffer->memory != MEMORY_ARENA) continue;
+    buffer->bytes = NULL;
+    buffer->below.count = 0;
+    buffer->offset = 0;
+    buffer->first = buffer->last = 0;
+    if (lives.touches[id].first < 0) continue; /* nobody's: it gets no place */
+    round_up_to_loops(plan, &lives.touches[id]);
+    buffer->first = lives.touches[id].first;
+    buffer->last = lives.touches[id].last;
+    buffer->bytes = buffer_bytes(plan, &buffer->type);
+    if (!buffer->bytes || buffer->bytes->high >= TOO_LARGE) {
+      error_at(plan->module->diagnostics, plan->graph->place, "%s needs more memory than 64 bits can count",
+               plan->graph->name);
+      buffer->bytes = NULL;
+    }
+  }
+}
+
+/* ---- packing at the bounds ---- */
+
+typedef struct Item {
+  Id id;
+  int first, last;
+  int64_t size;
+  int nconflicts, *conflicts; /* items whose lives meet this one's */
+} Item;
+
+typedef struct Packing {
+  int count;
+  Item *items;
+  int64_t live;
+  int64_t steps; /* of the search, so far */
+  int *order, *best_order;
+  int64_t *offset, *best_offset; /* -1: not placed yet */
+  int64_t top, best_top;
+  uint64_t random;
+} Packing;
+
+static bool lives_meet(const Item *a, const Item *b) { return a->first <= b->last && b->first <= a->last; }
+
+static void find_conflicts(Packing *packing, Arena *arena) {
+  int *met = NEW_ARRAY(arena, int, packing->count);
+  for (int i = 0; i < packing->count; i++) {
+    Item *item = &packing->items[i];
+    int count = 0;
+    for (int j = 0; j < packing->count; j++) {
+      if (j != i && lives_meet(item, &packing->items[j])) met[count++] = j;
+    }
+    item->nconflicts = count;
+    item->conflicts = arena_copy(arena, met, (size_t)count * sizeof *met);
+  }
+}
+
+/* The largest sum of bytes alive at one launch; it changes only where a life begins. False if it leaves 64 bits. */
+static bool find_live(Packing *packing) {
+  for (int i = 0; i < packing->count; i++) {
+    int64_t sum = 0;
+    int at = packing->items[i].first;
+    for (int j = 0; j < packing->count; j++) {
+      const Item *other = &packing->items[j];
+      if (other->first <= at && at <= other->last && !add_checked(sum, other->size, &sum)) return false;
+    }
+    packing->live = MAX(packing->live, sum);
+  }
+  return packing->live < TOO_LARGE;
+}
+
+static Packing packing_of(const Plan *plan, Arena *arena) {
+  Packing packing = {.best_top = INT64_MAX, .random = 0x9E3779B97F4A7C15u};
+  packing.items = NEW_ARRAY(arena, Item, plan->buffers.count);
+  for (Id id = 1; id < plan->buffers.count; id++) {
+    const Buffer *buffer = &plan->buffers.items[id];
+    if (buffer->memory != MEMORY_ARENA || !buffer->bytes) continue;
+    packing.items[packing.count++] =
+        (Item){.id = id, .first = buffer->first, .last = buffer->last, .size = MAX(buffer->bytes->high, 0)};
+  }
+  packing.order = NEW_ARRAY(arena, int, packing.count);
+  packing.best_order = NEW_ARRAY(arena, int, packing.count);
+  packing.offset = NEW_ARRAY(arena, int64_t, packing.count);
+  packing.best_offset = NEW_ARRAY(arena, int64_t, packing.count);
+  find_conflicts(&packing, arena);
+  return packing;
+}
+
+/* The lowest offset from which `item` fits: an overlap with j rules out all up to j's end, so none that fits is skipped. */
+static int64_t lowest_fit(Packing *packing, const Item *item) {
+  int64_t offset = 0;
+  for (bool moved = item->size > 0; moved;) {
+    moved = false;
+    packing->steps += item->nconflicts + 1;
+    for (int k = 0; k < item->nconflicts; k++) {
+      int other = item->conflicts[k];
+      int64_t start = packing->offset[other], end = start + packing->items[other].size;
+      if (start < 0 || start >= offset + item->size || end <= offset) continue;
+      offset = end;
+      moved = true;
+    }
+  }
+  return offset;
+}
+
+/* Places all in the order; keeps the result if it is no higher than the best. */
+static bool pack(Packing *packing) {
+  for (int i = 0; i < packing->count; i++) packing->offset[i] = -1;
+  packing->top = 0;
+  for (int k = 0; k < packing->count; k++) {
+    int i = packing->order[k];
+    packing->offset[i] = lowest_fit(packing, &packing->items[i]);
+    packing->top = MAX(packing->top, packing->offset[i] + packing->items[i].size);
+    if (packing->top > packing->best_top) return false;
+  }
+  packing->best_top = packing->top;
+  memcpy(packing->best_order, packing->order, (size_t)packing->count * sizeof *packing->order);
+  memcpy(packing->best_offset, packing->offset, (size_t)packing->count * sizeof *packing->offset);
+  return true;
+}
+
+/* What is placed early: large ones, long ones, large and long ones, those that begin or end early or late. */
+enum { BY_SIZE, BY_LIFE, BY_AREA, BY_START, BY_END, BY_LATE_START, BY_CONFLICTS, ORDERS };
+
+static double rank_of(const Item *item, int by) {
+  double size = (double)item->size, life = (double)(item->last - item->first + 1);
+  switch (by) {
+  case BY_SIZE: return size;
+  case BY_LIFE: return life;
+  case BY_AREA: return size * life;
+  case BY_START: return -(double)item->first;
+  case BY_END: return -(double)item->last;
+  case BY_LATE_START: return (double)item->first;
+  default: return (double)item->nconflicts;
+  }
+}
+
+static void sort_order(Packing *packing, int by) {
+  for (int k = 0; k < packing->count; k++) {
+    int at = k;
+    double rank = rank_of(&packing->items[k], by);
+    /* among equals the larger one first */
+    for (; at > 0; at--) {
+      const Item *before = &packing->items[packing->order[at - 1]];
+      double other = rank_of(before, by);
+      if (other > rank || (other >= rank && before->size >= packing->items[k].size)) break;
+      packing->order[at] = packing->order[at - 1];
+    }
+    packing->order[at] = k;
+  }
+}
+
+static int random_below(Packing *packing, int limit) {
+  uint64_t x = packing->random;
+  x ^= x << 13, x ^= x >> 7, x ^= x << 17;
+  packing->random = x;
+  return (int)(x % (uint64_t)limit);
+}
+
+/* A place in the best order whose item ends at the top. */
+static int place_of_top(Packing *packing) {
+  int found = 0, chosen = 0;
+  for (int k = 0; k < packing->count; k++) {
+    int i = packing->best_order[k];
+    if (packing->best_offset[i] + packing->items[i].size < packing->best_top) continue;
+    if (random_below(packing, ++found) == 0) chosen = k;
+  }
+  return chosen;
+}
+
+/* A step of the search: what ends highest is placed earlier; now and then any other is, so that no corner is a trap. */
+static void try_move(Packing *packing) {
+  int from = random_below(packing, 4) ? place_of_top(packing) : random_below(packing, packing->count);
+  int to = random_below(packing, from ? from : packing->count);
+  int item = packing->best_order[from];
+  memcpy(packing->order, packing->best_order, (size_t)packing->count * sizeof *packing->order);
+  memmove(&packing->order[from], &packing->order[from + 1], (size_t)(packing->count - from - 1) * sizeof item);
+  memmove(&packing->order[to + 1], &packing->order[to], (size_t)(packing->count - to - 1) * sizeof item);
+  packing->order[to] = item;
+  packing->steps += packing->count;
+  pack(packing);
+}
+
+static void search(Packing *packing) {
+  for (int by = 0; by < ORDERS && packing->best_top > packing->live; by++) {
+    sort_order(packing, by);
+    pack(packing);
+  }
+  while (packing->count > 1 && packing->best_top > packing->live && packing->steps < SEARCH_STEPS) try_move(packing);
+}
+
+/* ---- the offset program ---- */
+
+typedef struct Position {
+  int64_t offset;
+  int item;
+} Position;
+
+static int compare_positions(const void *left, const void *right) {
+  const Position *a = left, *b = right;
+  if (a->offset != b->offset) return a->offset < b->offset ? -1 : 1;
+  return a->item < b->item ? -1 : a->item > b->item;
+}
+
+/* Marks in `own` (by item) those that conflict with item i and lie below it. */
+static void mark_below(const Packing *packing, int i, bool *own) {
+  const Item *item = &packing->items[i];
+  for (int k = 0; k < item->nconflicts; k++) {
+    int j = item->conflicts[k];
+    bool solid = item->size > 0 && packing->items[j].size > 0; /* 0 at the bounds is 0 at any sizes */
+    own[j] = solid && packing->best_offset[j] < packing->best_offset[i];
+  }
+}
+
+/* True if j is below one that is below i. `below` is [upper * count + lower]. */
+static bool follows(const Packing *packing, const bool *below, int i, int j) {
+  const Item *item = &packing->items[i];
+  for (int k = 0; k < item->nconflicts; k++) {
+    int64_t between = item->conflicts[k];
+    if (below[(int64_t)i * packing->count + between] && below[between * packing->count + j]) return true;
+  }
+  return false;
+}
+
+/* Lists of those below, upward by offset, and the offsets at the bounds that follow from them. */
+static void write_program(Plan *plan, Packing *packing, Arena *arena) {
+  int count = packing->count;
+  bool *below = NEW_ARRAY(arena, bool, (int64_t)count *count);
+  Position *upward = NEW_ARRAY(arena, Position, count);
+  for (int i = 0; i < count; i++) upward[i] = (Position){packing->best_offset[i], i};
+  qsort(upward, (size_t)count, sizeof *upward, compare_positions);
+  plan->arena_bytes = 0;
+  for (int at = 0; at < count; at++) {
+    int i = upward[at].item;
+    const Item *item = &packing->items[i];
+    Buffer *buffer = &plan->buffers.items[item->id];
+    mark_below(packing, i, &below[(int64_t)i * count]);
+    for (int k = 0; k < item->nconflicts; k++) {
+      int j = item->conflicts[k];
+      if (!below[(int64_t)i * count + j] || follows(packing, below, i, j)) continue;
+      Id lower = packing->items[j].id;
+      PUSH(plan->module->arena, &buffer->below, lower);
+      buffer->offset = MAX(buffer->offset, plan->buffers.items[lower].offset + packing->items[j].size);
+    }
+    plan->arena_bytes = MAX(plan->arena_bytes, buffer->offset + item->size);
+  }
+}
+
+void pass_memory(Plan *plan) {
+  Arena *arena = arena_new();
+  find_lives(plan, arena);
+  Packing packing = packing_of(plan, arena);
+  if (find_live(&packing)) {
+    search(&packing);
+    plan->live_bytes = packing.live;
+    write_program(plan, &packing, arena);
+  } else {
+    error_at(plan->module->diagnostics, plan->graph->place, "%s needs more memory than 64 bits can count",
+             plan->graph->name);
+  }
+  plan->local_bytes = 0;
+  for (int k = 0; k < plan->kernels.count; k++) plan->local_bytes = MAX(plan->local_bytes, kernel_local_bytes(plan, k));
+  arena_free(arena);
+}
