@@ -52,6 +52,15 @@ Access access_of(Plan *plan, Id buffer, const Map *map) {
   return access;
 }
 
+int plan_loop_end(const Plan *plan, int loop) {
+  int depth = 0;
+  for (int k = loop; k < plan->launches.count; k++) {
+    if (plan->launches.items[k].kind == LAUNCH_LOOP) depth++;
+    if (plan->launches.items[k].kind == LAUNCH_END && --depth == 0) return k;
+  }
+  bug("a loop of plan %s has no end", plan->graph->name);
+}
+
 /* ---- scalars ---- */
 
 int scalar_operands(int op) {

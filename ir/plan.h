@@ -162,6 +162,7 @@ Id plan_buffer(Plan *plan, Memory memory, Type type, int index, const char *name
 Kernel *plan_kernel(Plan *plan, const char *name, const Place *place);
 /* Appended, its first loops are the kernel's task loops (set before), no vector, no tile; pointers to stages move. */
 Stage *kernel_stage(Plan *plan, Kernel *kernel, StageKind kind, const Place *place);
+int plan_loop_end(const Plan *plan, int loop);                                 /* the END of the LOOP at that launch */
 Access access_of(Plan *plan, Id buffer, const Map *map);                       /* as the buffer's own sizes, no index */
 /* Appends (or finds an equal one); fields that the op doesn't use are ignored. While stage->after is 0 that is for every
  * point; set stage->after = stage->scalars.count before adding those of kept points. EACH, SORT, CUMSUM leave it 0. */

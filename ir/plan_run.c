@@ -480,22 +480,13 @@ static void poison_born(Executor *executor, int launch) {
   }
 }
 
-static int matching_end(const Plan *plan, int loop) {
-  int depth = 0;
-  for (int k = loop; k < plan->launches.count; k++) {
-    if (plan->launches.items[k].kind == LAUNCH_LOOP) depth++;
-    if (plan->launches.items[k].kind == LAUNCH_END && --depth == 0) return k;
-  }
-  bug("a loop of plan %s has no end", plan->graph->name);
-}
-
 static void run_launches(Executor *executor, int from, int to) {
   for (int k = from; k < to && !executor->failed; k++) {
     const Launch *launch = &executor->plan->launches.items[k];
     poison_born(executor, k);
     if (launch->kind == LAUNCH_KERNELS) run_kernels(executor, launch);
     if (launch->kind != LAUNCH_LOOP) continue;
-    int end = matching_end(executor->plan, k);
+    int end = plan_loop_end(executor->plan, k);
     int64_t trips = dim_value(launch->trips, executor->dims);
     for (int64_t trip = 0; trip < trips && !executor->failed; trip++) {
       executor->dims[launch->turn] = launch->reverse ? trips - 1 - trip : trip;

@@ -60,15 +60,23 @@ static bool *partly_at(const Lives *lives, int symbol, Id buffer) {
   return &lives->partly[(int64_t)symbol * lives->plan->buffers.count + buffer];
 }
 
-/* Scalars that choose an index may depend on anything, a turn too. */
-static void note_turns(Lives *lives, const Access *access) {
+/* A turn stores a part of the buffer if an index or how far a loop runs depends on it. Scalars that choose an index may
+ * depend on anything. */
+static bool store_uses_turn(const Stage *stage, const Access *access, int turn) {
+  for (int k = 0; k < stage->nloops; k++) {
+    if (dim_uses(stage->loops[k].extent, turn)) return true;
+  }
+  for (int k = 0; k < access->map.naxes; k++) {
+    if (access->index[k] >= 0 || dim_uses(access->map.axis[k].offset, turn)) return true;
+  }
+  return false;
+}
+
+static void note_turns(Lives *lives, const Stage *stage, const Access *access) {
   const Module *module = lives->plan->module;
   for (int symbol = 0; symbol < module->dims.count; symbol++) {
-    if (!module->dims.items[symbol].turn) continue;
-    for (int k = 0; k < access->map.naxes; k++) {
-      bool uses = access->index[k] >= 0 || dim_uses(access->map.axis[k].offset, symbol);
-      if (uses) *partly_at(lives, symbol, access->buffer) = true;
-    }
+    bool turn = module->dims.items[symbol].turn;
+    if (turn && store_uses_turn(stage, access, symbol)) *partly_at(lives, symbol, access->buffer) = true;
   }
 }
 
@@ -87,7 +95,7 @@ static void touch_kernel(Lives *lives, Touch *touches, const Kernel *kernel, int
     }
     for (int k = 0; k < stage->stores.count; k++) {
       const Access *access = &stage->stores.items[k].access;
-      note_turns(lives, access);
+      note_turns(lives, stage, access);
       touch(touches, access->buffer, launch, stage->kind == STAGE_SCATTER);
     }
   }
@@ -97,15 +105,6 @@ static Touch *touches_new(const Lives *lives) {
   Touch *touches = NEW_ARRAY(lives->arena, Touch, lives->plan->buffers.count);
   for (Id id = 0; id < lives->plan->buffers.count; id++) touches[id] = (Touch){-1, -1, false};
   return touches;
-}
-
-static int matching_end(const Plan *plan, int loop) {
-  int depth = 0;
-  for (int k = loop; k < plan->launches.count; k++) {
-    if (plan->launches.items[k].kind == LAUNCH_LOOP) depth++;
-    if (plan->launches.items[k].kind == LAUNCH_END && --depth == 0) return k;
-  }
-  bug("a loop of plan %s has no end", plan->graph->name);
 }
 
 /* The loop at launches loop..end, seen from outside, joined to what was touched before it. */
@@ -128,7 +127,7 @@ static void touch_range(Lives *lives, Touch *touches, int from, int to) {
       }
     }
     if (launch->kind != LAUNCH_LOOP) continue;
-    int end = matching_end(lives->plan, k);
+    int end = plan_loop_end(lives->plan, k);
     Touch *body = touches_new(lives);
     touch_range(lives, body, k + 1, end);
     touch_loop(lives, touches, body, k, end);
