@@ -102,7 +102,8 @@ char *arena_format_list(Arena *arena, const char *format, va_list list) {
   CHECK(format);
   va_list again;
   va_copy(again, list);
-  int length = vsnprintf(NULL, 0, format, list);
+  char none[1];
+  int length = vsnprintf(none, 0, format, list);
   if (length < 0) bug("a format that cannot be printed: %s", format);
   char *text = arena_alloc(arena, (size_t)length + 1);
   vsnprintf(text, (size_t)length + 1, format, again);
@@ -217,7 +218,8 @@ void text_add_list(Text *text, const char *format, va_list list) {
   CHECK(format);
   va_list again;
   va_copy(again, list);
-  int length = vsnprintf(NULL, 0, format, list);
+  char none[1];
+  int length = vsnprintf(none, 0, format, list);
   if (length < 0) bug("a format that cannot be printed: %s", format);
   text_reserve(text, (size_t)length);
   vsnprintf(text->bytes + text->length, (size_t)length + 1, format, again);
