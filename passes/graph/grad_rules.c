@@ -82,9 +82,10 @@ BINARY(sub, g, neg(b, g))
 BINARY(mul, mul(b, g, z), mul(b, g, x))
 BINARY(div, quotient(b, g, z), neg(b, quotient(b, mul(b, g, y), z)))
 BINARY(mod, g, neg(b, mul(b, g, graph_binary(b->graph, OP_floordiv, x, z))))
-/* z at ties, and z where either is NaN: exactly one of the two gets g. */
-BINARY(max, where(b, less(b, z, x), g, number(b, g, 0)), where(b, less(b, z, x), number(b, g, 0), g))
-BINARY(min, where(b, less(b, x, z), g, number(b, g, 0)), where(b, less(b, x, z), number(b, g, 0), g))
+/* z at ties, and z where either is NaN: exactly one of the two gets g. x is asked through y, which lies on the same side of
+ * z: then relu's gradient needs only what the next layer keeps anyway. */
+BINARY(max, where(b, less(b, z, y), g, number(b, g, 0)), where(b, less(b, z, y), number(b, g, 0), g))
+BINARY(min, where(b, less(b, y, z), g, number(b, g, 0)), where(b, less(b, y, z), number(b, g, 0), g))
 
 /* d/dx x**z. At x = 0 and z < 1 the power x**(z-1) has a pole: taking the exponent 1 there makes it 0. */
 static Id power_by_base(Backward *b, Id x, Id z) {
