@@ -145,11 +145,13 @@ static double line_cost(const FoldLoops *loops, int dim) {
   return step_cost + 10.0 / (double)loops->reader.extent[dim];
 }
 
-static void choose_line(FoldLoops *loops) {
+/* In row-major order a folded line can only be that of the last folded dim. */
+static void choose_line(FoldLoops *loops, bool row_major) {
   double best = INFINITY;
   loops->line_dim = -1;
   for (int k = 0; k < loops->nresult + loops->nfolded; k++) {
     bool folds = k >= loops->nresult;
+    if (row_major && folds && k + 1 < loops->nresult + loops->nfolded) continue;
     int dim = folds ? loops->folded_dims[k - loops->nresult] : loops->result_dims[k];
     double cost = line_cost(loops, dim) + (!folds && loops->to[dim] != 1 ? 2.0 : 0.0);
     if (cost >= best) continue;
@@ -157,8 +159,9 @@ static void choose_line(FoldLoops *loops) {
   }
 }
 
+/* False if nothing is folded. `row_major`: every dim and its order matter, as they do to an index. */
 static bool fold_loops(FoldLoops *loops, const Reader *reader, int nresult, const int *result_dims, int nfolded,
-                       const int *folded_dims, bool merge) {
+                       const int *folded_dims, bool row_major) {
   *loops = (FoldLoops){.reader = *reader, .results = 1};
   bool any = true;
   for (int k = nresult - 1; k >= 0; k--) {
@@ -171,10 +174,10 @@ static bool fold_loops(FoldLoops *loops, const Reader *reader, int nresult, cons
     any &= reader->extent[folded_dims[k]] > 0;
   }
   if (loops->results == 0 || !any) return false;
-  merge &= reader_is_plain(reader);
+  bool merge = !row_major && reader_is_plain(reader);
   loops->nresult = merge_dims(loops, loops->result_dims, nresult, merge);
   loops->nfolded = merge_dims(loops, loops->folded_dims, nfolded, merge);
-  choose_line(loops);
+  choose_line(loops, row_major);
   return true;
 }
 
@@ -233,7 +236,7 @@ void fold_reader(Frame *frame, const Reader *reader, Op op, Kind kind, int nresu
   FoldLoops loops;
   double start = 0; /* room for an element of any kind */
   kind_set(kind, &start, 0, kernel->start);
-  bool any = fold_loops(&loops, reader, nresult, result_dims, nfolded, folded_dims, true);
+  bool any = fold_loops(&loops, reader, nresult, result_dims, nfolded, folded_dims, false);
   if (loops.results > 0) fill_line(reader->bytes, loops.results, result, &start);
   if (!any) return;
   int outer[MAX_LOOPS], folded[MAX_LOOPS];
@@ -342,7 +345,7 @@ void value_argfold(Frame *frame, const Node *node, Tensor *const *operands, Tens
   FoldLoops loops;
   split_dims(space, result_dims, folded_dims);
   tensor_allocate(frame, result);
-  bool any = fold_loops(&loops, &reader, space->nresult, result_dims, space->ndims - space->nresult, folded_dims, false);
+  bool any = fold_loops(&loops, &reader, space->nresult, result_dims, space->ndims - space->nresult, folded_dims, true);
   int32_t *at = (int32_t *)result->data;
   for (int64_t i = 0; i < loops.results; i++) at[i] = -1;
   if (any) {
