@@ -246,7 +246,7 @@ static void print_stage(const Plan *plan, const Stage *stage, Text *out) {
     print_access(&printer, &store->access);
     text_add(out, " = s%d\n", store->value);
   }
-  text_add(out, "}\n");
+  text_add(out, "    }\n");
 }
 
 /* ---- buffers, kernels, launches ---- */
@@ -326,7 +326,7 @@ static void print_kernel(const Plan *plan, int number, Text *out) {
     if (buffer->memory == MEMORY_LOCAL && buffer->index == number) print_buffer(plan, id, out);
   }
   for (int k = 0; k < kernel->stages.count; k++) print_stage(plan, &kernel->stages.items[k], out);
-  text_add(out, "}\n");
+  text_add(out, "  }\n");
 }
 
 static void print_launches(const Plan *plan, Text *out) {
