@@ -41,6 +41,7 @@ typedef struct DimSymbol {
   int64_t low, high, step;
   const Place *place;
   bool turn;            /* not declared: the counter of a scan's loop, made by the plan */
+  const Dim *below;     /* turn: it is always less than this */
 } DimSymbol;
 
 const Dim *dim_constant(Module *module, int64_t value);

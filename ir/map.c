@@ -38,6 +38,19 @@ static const Dim *extreme(Module *module, const Space *space, const Axis *axis, 
   return sum;
 }
 
+/* A loop's counter t is below its trips, whatever they are: room >= room + t - (trips - 1). */
+static bool is_positive(Module *module, const Dim *room) {
+  if (room->low > 0) return true;
+  for (int k = 0; k < module->dims.count; k++) {
+    const DimSymbol *symbol = &module->dims.items[k];
+    if (!symbol->turn || !symbol->below) continue;
+    const Dim *sum = dim_add(module, room, dim_symbol(module, k));
+    const Dim *least = sum ? dim_subtract(module, sum, dim_offset(module, symbol->below, -1)) : NULL;
+    if (least && least->low > 0) return true;
+  }
+  return false;
+}
+
 bool axis_always_inside(Module *module, const Space *space, const Axis *axis, const Dim *size) {
   int64_t divisor = axis->divisor, offset;
   /* exact: each part of the sum is a multiple of the divisor by itself */
@@ -50,7 +63,7 @@ bool axis_always_inside(Module *module, const Space *space, const Axis *axis, co
   const Dim *least = extreme(module, space, axis, false), *greatest = extreme(module, space, axis, true);
   const Dim *end = dim_multiply(module, size, dim_constant(module, divisor));
   const Dim *room = greatest && end ? dim_subtract(module, end, greatest) : NULL;
-  return least && room && least->low >= 0 && room->low > 0;
+  return least && room && least->low >= 0 && is_positive(module, room);
 }
 
 bool map_always_inside(Module *module, const Space *space, int operand, const Type *operand_type) {

@@ -129,7 +129,16 @@ typedef struct Kernel {
   const Dim *flops, *bytes;
   const Place *place;
   Vec(const Place *) places; /* of all that was fused into it */
+  int region;                /* before it has a launch: the loop that it belongs to, an index into Plan.regions */
 } Kernel;
+
+/* The body of a scan while kernels are not yet launches; items[0] is the entry itself. */
+typedef struct Region {
+  int parent;
+  int turn;
+  const Dim *trips;
+  bool reverse;
+} Region;
 
 typedef enum LaunchKind {
   LAUNCH_KERNELS,    /* kernels first .. first+count-1, side by side */
@@ -151,6 +160,7 @@ typedef struct Plan {
   Vec(Buffer) buffers;       /* items[0] is none */
   Vec(Kernel) kernels;
   Vec(Launch) launches;
+  Vec(Region) regions;
   int64_t arena_bytes;       /* at the bounds */
   int64_t live_bytes;        /* the largest sum of bytes alive at once, at the bounds */
   int64_t local_bytes;       /* the largest sum of LOCAL bytes of a kernel: per worker */

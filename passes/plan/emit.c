@@ -69,13 +69,6 @@ static Access *new_access(Emission *emission, Id buffer, const Type *as, const A
 
 static Scalar plain(int op, Dtype dtype) { return (Scalar){.op = (int16_t)op, .dtype = dtype, .a = -1, .b = -1, .c = -1}; }
 
-static int emit_load(Emission *emission, Id buffer, const Type *as, const Axis *coordinates, double absent) {
-  Scalar scalar = plain(SCALAR_LOAD, as->dtype);
-  scalar.access = new_access(emission, buffer, as, coordinates);
-  scalar.number = absent;
-  return emission_scalar(emission, scalar);
-}
-
 int emit_inside(Emission *emission, const Axis *coordinates, const Type *type) {
   Scalar scalar = plain(SCALAR_INSIDE, BOOL);
   scalar.access = new_access(emission, 0, type, coordinates);
@@ -88,10 +81,10 @@ static int emit_number(Emission *emission, Dtype dtype, double number) {
   return emission_scalar(emission, scalar);
 }
 
-/* The buffer of a value that has one: a root's, or an entry's own. */
-static Id buffer_of(Lowering *lowering, Id id) {
+/* The buffer of a value that has memory without being a root. */
+Id source_of(Lowering *lowering, Id id) {
   const Node *node = graph_node(lowering->graph, id);
-  if (lowering->buffer[id]) return lowering->buffer[id];
+  if (lowering->source[id]) return lowering->source[id];
   Id buffer = 0;
   if (node->op == OP_state) buffer = state_buffer(lowering, node->index);
   if (node->op == OP_arg) {
@@ -103,14 +96,51 @@ static Id buffer_of(Lowering *lowering, Id id) {
     lowering->plan->buffers.items[buffer].array = node->array;
   }
   if (!buffer) bug("%%%d has no buffer", id);
-  lowering->buffer[id] = buffer;
+  lowering->source[id] = buffer;
   return buffer;
+}
+
+/* Where a value that has memory lies, at coordinates under the sizes `as`. A scan's sequence is read at its turn. */
+static Access *access_for(Emission *emission, Id id, const Type *as, const Axis *coordinates, int *lead) {
+  Lowering *lowering = emission->lowering;
+  const Node *node = graph_node(lowering->graph, id);
+  *lead = 0;
+  if (lowering->root[id]) return new_access(emission, lowering->buffer[id], as, coordinates);
+  Id buffer = source_of(lowering, id);
+  bool slice = node->op == OP_arg && node->index >= lowering->first_slice && node->index < lowering->end_slice;
+  if (!slice) return new_access(emission, buffer, as, coordinates);
+  Type whole = *as;
+  Axis at[MAX_RANK];
+  CHECK(as->rank < MAX_RANK);
+  whole.rank++;
+  whole.size[0] = lowering->plan->buffers.items[buffer].type.size[0];
+  at[0] = axis_at(dim_symbol(lowering->module, lowering->turn));
+  for (int k = 0; k < as->rank; k++) {
+    whole.size[k + 1] = as->size[k];
+    at[k + 1] = coordinates[k];
+  }
+  *lead = 1;
+  return new_access(emission, buffer, &whole, at);
+}
+
+static int emit_load_of(Emission *emission, Id id, const Type *as, const Axis *coordinates, double absent) {
+  Scalar scalar = plain(SCALAR_LOAD, as->dtype);
+  int lead;
+  scalar.access = access_for(emission, id, as, coordinates, &lead);
+  scalar.number = absent;
+  return emission_scalar(emission, scalar);
+}
+
+/* The counter of the loop whose body this is: parameter 0. */
+static bool is_turn(const Lowering *lowering, const Node *node) {
+  return lowering->region > 0 && node->op == OP_arg && node->index == 0;
 }
 
 bool has_buffer(const Lowering *lowering, Id id) {
   const Node *node = graph_node(lowering->graph, id);
-  return lowering->root[id] || lowering->buffer[id] || node->op == OP_state || node->op == OP_arg || node->op == OP_pick ||
-         (node->op == OP_constant && node->array);
+  if (lowering->root[id]) return true;
+  if (is_turn(lowering, node)) return false;
+  return node->op == OP_state || node->op == OP_arg || node->op == OP_pick || (node->op == OP_constant && node->array);
 }
 
 static int needs_root(Emission *emission, Id id) {
@@ -144,9 +174,7 @@ static int emit_view(Emission *emission, Id id, const Axis *coordinates) {
     }
   }
   bool inside = map_always_inside(lowering->module, node->space, 0, type);
-  if (has_buffer(lowering, operand)) {
-    return emit_load(emission, buffer_of(lowering, operand), type, composed, inside ? 0 : node->number);
-  }
+  if (has_buffer(lowering, operand)) { return emit_load_of(emission, operand, type, composed, inside ? 0 : node->number); }
   int value = emit(emission, operand, composed);
   if (value < 0 || inside) return value;
   Scalar choice = plain(OP_where, node->type.dtype);
@@ -186,7 +214,7 @@ static int emit_reshape(Emission *emission, Id id, const Axis *coordinates) {
     return emit(emission, operand, inner);
   }
   if (!has_buffer(lowering, operand)) return needs_root(emission, operand);
-  return emit_load(emission, buffer_of(lowering, operand), &node->type, coordinates, 0);
+  return emit_load_of(emission, operand, &node->type, coordinates, 0);
 }
 
 static int emit_gather(Emission *emission, Id id, const Axis *coordinates) {
@@ -207,8 +235,9 @@ static int emit_gather(Emission *emission, Id id, const Axis *coordinates) {
   int which = emit(emission, index, index_at);
   if (which < 0) return -1;
   Scalar load = plain(SCALAR_LOAD, type->dtype);
-  load.access = new_access(emission, buffer_of(lowering, table), type, at);
-  load.access->index[node->index] = (int16_t)which;
+  int lead;
+  load.access = access_for(emission, table, type, at, &lead);
+  load.access->index[node->index + lead] = (int16_t)which;
   return emission_scalar(emission, load);
 }
 
@@ -253,7 +282,16 @@ static int emit_source(Emission *emission, Id id, const Axis *coordinates) {
     index.access = new_access(emission, 0, &one, &coordinates[node->index]);
     return emission_scalar(emission, index);
   }
-  return emit_load(emission, buffer_of(emission->lowering, id), &node->type, coordinates, 0);
+  if (is_turn(emission->lowering, node)) {
+    Scalar turn = plain(SCALAR_SIZE, I32);
+    turn.dim = dim_symbol(emission->lowering->module, emission->lowering->turn);
+    return emission_scalar(emission, turn);
+  }
+  bool root = emission->lowering->root[id]; /* computing a root from where it lies: not from its own buffer */
+  emission->lowering->root[id] = false;
+  int value = emit_load_of(emission, id, &node->type, coordinates, 0);
+  emission->lowering->root[id] = root;
+  return value;
 }
 
 int emit_op(Emission *emission, Id id, const Axis *coordinates) {
@@ -295,7 +333,7 @@ int emit(Emission *emission, Id id, const Axis *coordinates) {
   }
   Memo memo = {.node = id};
   if (lowering->root[id]) {
-    memo.scalar = emit_load(emission, buffer_of(lowering, id), type, coordinates, 0);
+    memo.scalar = emit_load_of(emission, id, type, coordinates, 0);
   } else {
     memo.scalar = emit_op(emission, id, coordinates);
   }

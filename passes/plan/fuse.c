@@ -82,19 +82,57 @@ bool kernel_must_precede(const Plan *plan, int a, int b) {
   return false;
 }
 
-static void close_order(Fusion *fusion) {
-  for (int b = fusion->count - 1; b >= 0; b--) {
-    for (int a = b - 1; a >= 0; a--) {
-      if (kernel_must_precede(fusion->plan, a, b)) {
-        set_precedes(fusion, a, b);
-        add_row(fusion, a, b);
+/* The region of `region`'s line of parents that lies directly in `ancestor`; -1 if there is none, or if they are one. */
+static int region_below(const Plan *plan, int region, int ancestor) {
+  while (region > 0 && plan->regions.items[region].parent != ancestor) region = plan->regions.items[region].parent;
+  return region > 0 ? region : -1;
+}
+
+bool region_holds(const Plan *plan, int outer, int inner) {
+  while (inner > 0 && inner != outer) inner = plan->regions.items[inner].parent;
+  return inner == outer;
+}
+
+/* The outermost region that holds kernel a but not b; -1 if that would be a alone. A loop is one step for all outside it:
+ * what comes before one of its kernels comes before all. */
+static int loop_apart(const Plan *plan, int a, int b) {
+  int common = plan->kernels.items[a].region, other = plan->kernels.items[b].region;
+  while (!region_holds(plan, common, other)) common = plan->regions.items[common].parent;
+  return region_below(plan, plan->kernels.items[a].region, common);
+}
+
+static void order_all(Fusion *fusion, int a, int b) {
+  int from = loop_apart(fusion->plan, a, b), to = loop_apart(fusion->plan, b, a);
+  if (from < 0 && to < 0) {
+    set_precedes(fusion, a, b);
+    return;
+  }
+  for (int i = 0; i < fusion->count; i++) {
+    if (i != a && (from < 0 || !region_holds(fusion->plan, from, fusion->plan->kernels.items[i].region))) continue;
+    for (int j = 0; j < fusion->count; j++) {
+      if (j == b || (to >= 0 && region_holds(fusion->plan, to, fusion->plan->kernels.items[j].region))) {
+        set_precedes(fusion, i, j);
       }
+    }
+  }
+}
+
+static void close_order(Fusion *fusion) {
+  for (int b = 0; b < fusion->count; b++) {
+    for (int a = 0; a < b; a++) {
+      if (kernel_must_precede(fusion->plan, a, b)) order_all(fusion, a, b);
+    }
+  }
+  for (int a = fusion->count - 1; a >= 0; a--) {
+    for (int b = a + 1; b < fusion->count; b++) {
+      if (precedes(fusion, a, b)) add_row(fusion, a, b);
     }
   }
 }
 
 /* No third must run between a and b, and b not before a. */
 static bool may_join(const Fusion *fusion, int a, int b) {
+  if (fusion->plan->kernels.items[a].region != fusion->plan->kernels.items[b].region) return false;
   if (precedes(fusion, b, a)) return false;
   for (int k = 0; k < fusion->count; k++) {
     if (k != a && k != b && !fusion->groups[k].gone && precedes(fusion, a, k) && precedes(fusion, k, b)) return false;
@@ -376,6 +414,7 @@ static Kernel joined_kernel(const Fusion *fusion, const Group *group) {
     PUSH(plan->module->arena, &kernel.stages, part->stages.items[0]);
     for (int p = 0; p < part->places.count; p++) PUSH(plan->module->arena, &kernel.places, part->places.items[p]);
   }
+  kernel.region = plan->kernels.items[heaviest].region;
   kernel.ntasks = group->leading;
   for (int k = 0; k < group->leading; k++) kernel.tasks[k] = kernel.stages.items[0].loops[k];
   return kernel;

@@ -62,6 +62,7 @@ void emission_end(Emission *emission) {
   char *name = arena_format(lowering->module->arena, "%s_%d_%s", lowering->graph->name, kernel_number(lowering), what);
   Kernel *kernel = plan_kernel(lowering->plan, name, node->place);
   PUSH(lowering->module->arena, &kernel->stages, emission->stage);
+  kernel->region = lowering->region;
   kernel->ntasks = leading_loops(&emission->stage);
   for (int k = 0; k < kernel->ntasks; k++) kernel->tasks[k] = emission->stage.loops[k];
   if (node->place) PUSH(lowering->module->arena, &kernel->places, node->place);
@@ -316,8 +317,7 @@ static void lower_none(Lowering *lowering, Id id) {
 #define lower_gather lower_each
 #define lower_stop lower_each
 #define lower_argfold lower_fold
-#define lower_pick lower_none
-#define lower_scan lower_none
+#define lower_pick lower_each
 
 typedef void (*LowerRule)(Lowering *lowering, Id id);
 static const LowerRule lower_rules[OP_COUNT] = {
@@ -327,45 +327,35 @@ static const LowerRule lower_rules[OP_COUNT] = {
 
 /* ---- the whole entry ---- */
 
-/* What goes out: a copy of the value into the caller's array or the state. Where the value is made for this alone, the
- * fuse pass makes its stage store there directly. */
-static bool lower_out(Lowering *lowering, Id value, Memory memory, int index, const char *name) {
+/* A copy of the value, into the caller's array, the state, a loop's carry. Where the value is made for this alone, the fuse
+ * pass makes its stage store there directly. */
+bool lower_copy(Lowering *lowering, Id value, Id buffer, const Dim *lead) {
   const Node *node = graph_node(lowering->graph, value);
   Emission emission = emission_begin(lowering, STAGE_EACH, value);
-  Axis coordinates[MAX_RANK];
-  emission_kept_loops(&emission, node->type.size, node->type.rank, coordinates);
-  int scalar = emit(&emission, value, coordinates);
+  Axis coordinates[MAX_RANK + 1];
+  int skip = lead ? 1 : 0;
+  if (lead) coordinates[0] = axis_at(lead);
+  emission_kept_loops(&emission, node->type.size, node->type.rank, coordinates + skip);
+  int scalar = emit(&emission, value, coordinates + skip);
   if (scalar < 0) return false;
-  Id buffer =
-      memory == MEMORY_STATE ? state_buffer(lowering, index) : plan_buffer(lowering->plan, memory, node->type, index, name);
   emission_store(&emission, buffer, coordinates, scalar);
   emission_end(&emission);
   return true;
 }
 
-static bool same_map(const Access *a, const Access *b) {
-  if (a->map.naxes != b->map.naxes || !type_same_sizes(&a->as, &b->as)) return false;
-  for (int k = 0; k < a->map.naxes; k++) {
-    if (a->index[k] >= 0 || b->index[k] >= 0 || !axis_equal(&a->map.axis[k], &b->map.axis[k])) return false;
-  }
-  return true;
-}
-
-/* True if the stage that writes a state reads `buffer` so that it must run before `buffer` is overwritten; for its own
- * state that is so unless it reads just the element that it writes. */
+/* True if the stage that overwrites a buffer reads `buffer` so that it must run before `buffer` is overwritten; for its own
+ * that is so unless it reads just the element that it writes. */
 static bool reads_before_overwritten(const Stage *stage, Id buffer) {
   const Access *store = &stage->stores.items[0].access;
   for (int k = 0; k < stage->scalars.count; k++) {
     const Scalar *scalar = &stage->scalars.items[k];
     if (scalar->op != SCALAR_LOAD || scalar->access->buffer != buffer) continue;
-    if (store->buffer != buffer || !same_map(scalar->access, store)) return true;
+    if (store->buffer != buffer || !access_equal(scalar->access, store)) return true;
   }
   return false;
 }
 
-/* Brings the stages that write states, kernels first.., into an order in which each reads old values. If there is none
- * (a := b beside b := a), the index of a stage in the way; else -1. */
-static int order_finals(Plan *plan, int first) {
+Id order_overwriters(Plan *plan, int first) {
   for (int done = first; done < plan->kernels.count; done++) {
     int pick = -1;
     for (int k = done; k < plan->kernels.count && pick < 0; k++) {
@@ -376,60 +366,70 @@ static int order_finals(Plan *plan, int first) {
       }
       if (free) pick = k;
     }
-    if (pick < 0) return done;
+    if (pick < 0) return plan->kernels.items[done].stages.items[0].stores.items[0].access.buffer;
     Kernel kernel = plan->kernels.items[pick];
     plan->kernels.items[pick] = plan->kernels.items[done];
     plan->kernels.items[done] = kernel;
   }
-  return -1;
+  return 0;
+}
+
+static bool lower_results(Lowering *lowering) {
+  const Graph *graph = lowering->graph;
+  for (int k = 0; k < graph->results.count; k++) {
+    const Result *result = &graph->results.items[k];
+    const Type *type = graph_type(graph, result->value);
+    Id buffer = plan_buffer(lowering->plan, MEMORY_RESULT, *type, k, result->name);
+    if (!lower_copy(lowering, result->value, buffer, NULL)) return false;
+  }
+  return true;
 }
 
 static bool lower_finals(Lowering *lowering) {
   const Graph *graph = lowering->graph;
-  for (int k = 0; k < graph->results.count; k++) {
-    const Result *result = &graph->results.items[k];
-    if (!lower_out(lowering, result->value, MEMORY_RESULT, k, result->name)) return false;
-  }
   int first = lowering->plan->kernels.count;
   for (int k = 0; k < graph->finals.count; k++) {
     const Final *final = &graph->finals.items[k];
     const Node *node = graph_node(graph, final->value);
     if (node->op == OP_state && node->index == final->symbol) continue;
-    const char *name = lowering->module->symbols.items[final->symbol].name;
-    if (!lower_out(lowering, final->value, MEMORY_STATE, final->symbol, name)) return false;
+    if (!lower_copy(lowering, final->value, state_buffer(lowering, final->symbol), NULL)) return false;
   }
-  int stuck = order_finals(lowering->plan, first);
-  if (stuck < 0) return true;
+  Id stuck = order_overwriters(lowering->plan, first);
+  if (!stuck) return true;
   /* Its value gets memory of its own: then it is made before any state is overwritten. */
-  Id state = lowering->plan->kernels.items[stuck].stages.items[0].stores.items[0].access.buffer;
   for (int k = 0; k < graph->finals.count; k++) {
     Id value = graph->finals.items[k].value;
-    if (lowering->states[graph->finals.items[k].symbol] == state) lowering->culprit = value;
+    if (state_buffer(lowering, graph->finals.items[k].symbol) == stuck) lowering->culprit = value;
   }
   return false;
 }
 
-static bool lower_graph(Lowering *lowering) {
+bool lower_roots(Lowering *lowering) {
   const Graph *graph = lowering->graph;
   lowering->culprit = 0;
+  lowering->buffer = NEW_ARRAY(lowering->module->arena, Id, graph->nodes.count);
   for (Id id = 1; id < graph->nodes.count; id++) {
     const Node *node = graph_node(graph, id);
     if (!lowering->root[id] || !lowering->live[id]) continue;
     lower_rules[node->op](lowering, id);
     if (lowering->culprit) return false;
   }
-  return lower_finals(lowering);
+  return true;
 }
 
 Plan *plan_lower(const Graph *graph, bool inlined) {
-  Lowering lowering = {.graph = graph, .module = graph->module, .inlined = inlined};
+  Module *module = graph->module;
+  Lowering lowering = {.graph = graph, .module = module, .inlined = inlined};
+  lowering.bodies = NEW_ARRAY(module->arena, Lowering *, graph->nodes.count);
   choose_roots(&lowering);
   for (;;) {
     lowering.plan = plan_new(graph);
-    lowering.buffer = NEW_ARRAY(graph->module->arena, Id, graph->nodes.count);
-    lowering.states = NEW_ARRAY(graph->module->arena, Id, graph->module->symbols.count);
-    if (lower_graph(&lowering)) return lowering.plan;
+    lowering.states = NEW_ARRAY(module->arena, Id, module->symbols.count);
+    lowering.source = NEW_ARRAY(module->arena, Id, graph->nodes.count);
+    PUSH(module->arena, &lowering.plan->regions, (Region){.turn = -1});
+    if (lower_roots(&lowering) && lower_results(&lowering) && lower_finals(&lowering)) return lowering.plan;
     Id culprit = lowering.culprit;
+    if (culprit == RESTART) continue;
     if (!culprit || lowering.root[culprit]) bug("lowering %s makes no progress at %%%d", graph->name, culprit);
     lowering.root[culprit] = true;
   }

@@ -11,10 +11,17 @@ typedef struct Lowering {
   bool inlined; /* false: every op is a root */
   bool *live;   /* by node: some result, final or root needs it */
   bool *root;   /* by node: has a buffer */
-  Id *buffer;   /* by node: the buffer that holds it, 0: none yet */
+  Id *buffer;   /* by node: the buffer of a root, 0: none yet */
+  Id *source;   /* by node: the buffer of what has memory anyway (arg, state, array, pick), 0: none yet */
   Id *states;   /* by symbol: its buffer, 0: none yet */
-  Id culprit;   /* the value that must be a root after all */
+  Id culprit;   /* the value that must be a root after all; RESTART: one in a scan's body, marked already */
+  /* scans */
+  struct Lowering **bodies;   /* by scan node: its body's lowering, kept over restarts with its roots */
+  int region;                 /* the loop that stages go into; 0: the entry itself */
+  int turn;                   /* a body: its counter's symbol */
+  int first_slice, end_slice; /* a body: these parameters are read at the turn */
 } Lowering;
+enum { RESTART = -1 };
 
 typedef struct Memo {
   Id node;
@@ -32,6 +39,7 @@ typedef struct Emission {
 void choose_roots(Lowering *lowering);
 bool has_buffer(const Lowering *lowering, Id id); /* a root, or what has memory anyway: arg, state, an array, a pick */
 Id state_buffer(Lowering *lowering, int symbol);
+Id source_of(Lowering *lowering, Id id); /* the buffer of a value that has memory without being a root */
 
 /* The scalar that is node `id` at these coordinates (an Axis in the stage's loops for each of its axes); -1 if some value
  * must be a root first: lowering->culprit. emit loads a root, emit_op computes it. */
@@ -44,7 +52,17 @@ int emission_scalar(Emission *emission, Scalar scalar);
 bool axis_equal(const Axis *a, const Axis *b);
 bool compose_axis(Module *module, const Axis *axis, const Axis *dims, Axis *composed);
 
+/* scan.c */
+void lower_scan(Lowering *lowering, Id id);
+
 /* lower.c's own, for stages made elsewhere (scans). */
+bool lower_roots(Lowering *lowering); /* all stages of a graph's roots; false if lowering must start over */
+/* A stage that copies a value to `buffer`, behind `lead` (which may be NULL) as the index of a leading axis. */
+bool lower_copy(Lowering *lowering, Id value, Id buffer, const Dim *lead);
+/* Brings the last stages, from kernel `first` on, each of which overwrites what others of them may read, into an order in
+ * which each reads old values; if there is none (a := b beside b := a), a buffer whose new value needs memory of its own
+ * first, else 0. */
+Id order_overwriters(Plan *plan, int first);
 Emission emission_begin(Lowering *lowering, StageKind kind, Id node);
 void emission_kept_loops(Emission *emission, const Dim *const *size, int count, Axis *coordinates);
 void emission_folded_loops(Emission *emission, const Dim *const *size, int count, Axis *coordinates);

@@ -27,6 +27,7 @@ void pass_memory(Plan *plan);
 /* What must come before what: between the kernels of a plan (by index). before(a, b): b reads what a writes, writes what
  * a reads, or writes what a writes, and a comes first in the plan's list. */
 bool kernel_must_precede(const Plan *plan, int a, int b);
-int leading_loops(const Stage *stage); /* how many of its loops may be task loops */
+bool region_holds(const Plan *plan, int outer, int inner); /* inner is outer or lies in it */
+int leading_loops(const Stage *stage);                     /* how many of its loops may be task loops */
 
 #endif
