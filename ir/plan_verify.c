@@ -76,6 +76,7 @@ static bool check_buffer(const Check *check, Id id) {
     Id below = buffer->below.items[k];
     if (below <= 0 || below >= plan->buffers.count || below == id) return wrong(check, "%%%d lies on no buffer", id);
     if (!plan->buffers.items[below].bytes) return wrong(check, "%%%d lies on %%%d, which is not in the arena", id, below);
+    if (plan->buffers.items[below].offset >= buffer->offset) return wrong(check, "%%%d lies on %%%d from below", id, below);
   }
   return true;
 }

@@ -1,9 +1,9 @@
 /* Offsets of buffers in the arena.
  *
- * In: a plan whose launches are ordered, so that each arena buffer's life is known: the launches from the first that touches
- * it to the last. Out: first, last, bytes, below and offset of each; arena_bytes, live_bytes, local_bytes. Two buffers
- * whose lives meet, be it in one launch, must not overlap; no packing can end below the largest sum of bytes alive at one
- * time (live_bytes), and the search stops when it gets there.
+ * In: a plan whose launches are ordered, so that each arena buffer's life is known: the launches from the first that
+ * touches it to the last. Out: first, last, bytes, below and offset of each; arena_bytes, live_bytes, local_bytes. Two
+ * buffers whose lives meet, be it in one launch, must not overlap; no packing can end below the largest sum of bytes alive
+ * at one time (live_bytes), and the search stops when it gets there.
  *
  * Lives in a loop of launches: a buffer that the body reads before it writes it holds something from one turn to the next,
  * and so does one that a turn writes in part (its index depends on the turn), and one that is touched outside the loop too.
@@ -14,10 +14,10 @@
  * good orders come first; then the buffer that ends highest is moved to an earlier place, again and again, a move being
  * kept if the arena does not grow. Steps are counted, not seconds: the same plan comes out on every machine.
  *
- * Sizes are known at run time only; offsets are packed at the bounds. Each buffer keeps a list of conflicting ones below it,
- * and its offset at any sizes is the largest of their ends. By induction over that order no buffers that conflict overlap
- * at any sizes, and no offset exceeds that at the bounds. Of the lists only what does not follow is kept: j is left out
- * of i's if it is below some k of i's. */
+ * Sizes are known at run time only; offsets are packed at the bounds. Each buffer keeps a list of conflicting ones below
+ * it, and its offset at any sizes is the largest of their ends. By induction over that order no buffers that conflict
+ * overlap at any sizes, and no offset exceeds that at the bounds. Of the lists only what does not follow is kept: j is left
+ * out of i's if it is below some k of i's. */
 #include "passes/plan/plan_passes.h"
 
 #include <stdlib.h>
