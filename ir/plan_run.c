@@ -626,7 +626,8 @@ bool plan_run(const Plan *plan, struct Run *run, Failure *failure) {
   if (good) {
     place_buffers(&executor);
     if (!executor.failed) run_launches(&executor, 0, plan->launches.count);
-    /* before launches are made, kernels stand in an order that is right */
+    /* before launches are made, kernels stand in an order that is right; only loops need launches to be run */
+    if (plan->launches.count == 0 && plan->regions.count > 1) bug("plan %s has loops, but no launches", plan->graph->name);
     for (int k = 0; plan->launches.count == 0 && k < plan->kernels.count && !executor.failed; k++) {
       run_kernels(&executor, &(Launch){.kind = LAUNCH_KERNELS, .first = k, .count = 1});
     }
