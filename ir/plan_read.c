@@ -641,6 +641,7 @@ static void read_launch_loop(Reader *reader) {
   if (launch.turn < 0) refuse(reader, "the module has no turn '%s'", name);
   expect(reader, "trips");
   launch.trips = read_size(reader);
+  if (launch.turn >= 0) reader->module->dims.items[launch.turn].below = launch.trips;
   launch.reverse = accept(reader, "reverse");
   expect(reader, "{");
   expect_end(reader);
