@@ -285,14 +285,23 @@ typedef void ArgKernel(void *best, int32_t *at, int64_t best_step, const void *l
                        int64_t index, int64_t index_step);
 
 #define ARG(name, T, compare)                                                                                              \
-  static void name(void *best_line, int32_t *at, int64_t best_step, const void *line, int64_t step, int64_t count,         \
-                   int64_t index, int64_t index_step) {                                                                    \
-    T *best = best_line;                                                                                                   \
-    const T *from = line;                                                                                                  \
+  static KERNEL void name(void *best_line, int32_t *at_line, int64_t best_step, const void *line, int64_t step,            \
+                          int64_t count, int64_t index, int64_t index_step) {                                              \
+    T *restrict best = best_line;                                                                                          \
+    int32_t *restrict at = at_line;                                                                                        \
+    const T *restrict from = line;                                                                                         \
+    if (best_step == 1 && index_step == 0) {                                                                               \
+      for (int64_t i = 0; i < count; i++) {                                                                                \
+        T a = from[i * step], b = best[i];                                                                                 \
+        bool take = (at[i] < 0) | (a compare b) | ((a != a) & (b == b));                                                   \
+        best[i] = take ? a : b;                                                                                            \
+        at[i] = take ? (int32_t)index : at[i];                                                                             \
+      }                                                                                                                    \
+      return;                                                                                                              \
+    }                                                                                                                      \
     for (int64_t i = 0; i < count; i++) {                                                                                  \
       T a = from[i * step], b = best[i * best_step];                                                                       \
-      bool first = at[i * best_step] < 0;                                                                                  \
-      if (first || a compare b || (a != a && b == b)) {                                                                    \
+      if (at[i * best_step] < 0 || a compare b || (a != a && b == b)) {                                                    \
         best[i * best_step] = a;                                                                                           \
         at[i * best_step] = (int32_t)(index + i * index_step);                                                             \
       }                                                                                                                    \

@@ -6,7 +6,7 @@
  * that inner loops have no tests and no divisions. Gathering takes the two innermost dims together where no test involves
  * both, as im2col does: the rows of a picture then share one progression. */
 #if defined(__GNUC__) && !defined(__clang__)
-#pragma GCC optimize("O3")
+#pragma GCC optimize("O3", "no-tree-loop-distribute-patterns") /* short lines: a call of memcpy costs more than they do */
 #endif
 #include "ir/interpret_parts.h"
 #include <string.h>
@@ -14,10 +14,13 @@
 /* ---- strided copies ---- */
 
 #define LINE_OF(T)                                                                                                         \
-  static void copy_line_##T(int64_t count, void *to_line, int64_t to_stride, const void *from_line, int64_t from_stride) { \
+  static inline void copy_line_##T(int64_t count, void *to_line, int64_t to_stride, const void *from_line,                 \
+                                   int64_t from_stride) {                                                                  \
     T *restrict to = to_line;                                                                                              \
     const T *restrict from = from_line;                                                                                    \
-    if (to_stride == 1 && from_stride == 0)                                                                                \
+    if (to_stride == 1 && from_stride == 1)                                                                                \
+      for (int64_t i = 0; i < count; i++) to[i] = from[i];                                                                 \
+    else if (to_stride == 1 && from_stride == 0)                                                                           \
       for (int64_t i = 0; i < count; i++) to[i] = *from;                                                                   \
     else if (to_stride == 1 && from_stride == 2)                                                                           \
       for (int64_t i = 0; i < count; i++) to[i] = from[2 * i];                                                             \
@@ -28,20 +31,23 @@ LINE_OF(uint8_t)
 LINE_OF(uint32_t)
 LINE_OF(uint64_t)
 
-void copy_line(int bytes, int64_t count, void *to, int64_t to_stride, const void *from, int64_t from_stride) {
-  if (to_stride == 1 && from_stride == 1) {
-    size_t length = (size_t)count * (size_t)bytes;
-    if (length > 0) memcpy(to, from, length);
-  } else if (bytes == 4) {
+static inline void line_copy(int bytes, int64_t count, void *to, int64_t to_stride, const void *from, int64_t from_stride) {
+  enum { LONG_LINE = 64 };
+  if (to_stride == 1 && from_stride == 1 && count >= LONG_LINE)
+    memcpy(to, from, (size_t)count * (size_t)bytes);
+  else if (bytes == 4)
     copy_line_uint32_t(count, to, to_stride, from, from_stride);
-  } else if (bytes == 8) {
+  else if (bytes == 8)
     copy_line_uint64_t(count, to, to_stride, from, from_stride);
-  } else {
+  else
     copy_line_uint8_t(count, to, to_stride, from, from_stride);
-  }
 }
 
-void fill_line(int bytes, int64_t count, void *to, const void *element) { copy_line(bytes, count, to, 1, element, 0); }
+void copy_line(int bytes, int64_t count, void *to, int64_t to_stride, const void *from, int64_t from_stride) {
+  line_copy(bytes, count, to, to_stride, from, from_stride);
+}
+
+void fill_line(int bytes, int64_t count, void *to, const void *element) { line_copy(bytes, count, to, 1, element, 0); }
 
 bool next_index(int ndims, const int *dims, const int64_t *extent, int64_t *index) {
   for (int k = ndims - 1; k >= 0; k--) {
@@ -58,7 +64,7 @@ static void copy_tiles(int bytes, int64_t rows, int64_t columns, char *to, int64
   for (int64_t row = 0; row < rows; row += TILE)
     for (int64_t column = 0; column < columns; column += TILE)
       for (int64_t r = row; r < MIN(row + TILE, rows); r++)
-        copy_line(bytes, MIN(TILE, columns - column), to + (r * to_row + column * to_column) * bytes, to_column,
+        line_copy(bytes, MIN(TILE, columns - column), to + (r * to_row + column * to_column) * bytes, to_column,
                   from + (r * from_row + column * from_column) * bytes, from_column);
 }
 
@@ -104,6 +110,10 @@ void copy_strided(int bytes, int rank, const int64_t *size, void *to_start, cons
   int dims[MAX_LOOPS], ndims = 0;
   for (int axis = 0; axis < loops.rank; axis++)
     if (axis != column && axis != row) dims[ndims++] = axis;
+  if (!tiled && row >= 0 && loops.size[column] < 8 && loops.size[row] > loops.size[column]) {
+    int longer = row; /* few columns, a broadcast to a window's taps say: lines along the rows instead */
+    row = column, column = longer;
+  }
   int64_t rows = row >= 0 ? loops.size[row] : 1, to_row = row >= 0 ? loops.to[row] : 0;
   int64_t from_row = row >= 0 ? loops.from[row] : 0, index[MAX_LOOPS] = {0};
   do {
@@ -118,7 +128,7 @@ void copy_strided(int bytes, int rank, const int64_t *size, void *to_start, cons
       continue;
     }
     for (int64_t r = 0; r < rows; r++)
-      copy_line(bytes, loops.size[column], to + (at_to + r * to_row) * bytes, loops.to[column],
+      line_copy(bytes, loops.size[column], to + (at_to + r * to_row) * bytes, loops.to[column],
                 from + (at_from + r * from_row) * bytes, loops.from[column]);
   } while (next_index(ndims, dims, loops.size, index));
 }
@@ -277,15 +287,15 @@ static bool tests_share(const Reader *reader, int a, int b) {
   return false;
 }
 
-static void gather_line(int bytes, int64_t extent, const Line *line, char *to, const char *from, const void *fill) {
+static inline void gather_line(int bytes, int64_t extent, const Line *line, char *to, const char *from, const void *fill) {
   if (line->step == 1) {
-    fill_line(bytes, line->first, to, fill);
-    copy_line(bytes, line->count, to + line->first * bytes, 1, from, line->stride);
+    line_copy(bytes, line->first, to, 1, fill, 0);
+    line_copy(bytes, line->count, to + line->first * bytes, 1, from, line->stride);
     int64_t end = line->first + line->count;
-    fill_line(bytes, extent - end, to + end * bytes, fill);
+    line_copy(bytes, extent - end, to + end * bytes, 1, fill, 0);
   } else {
     fill_line(bytes, extent, to, fill);
-    copy_line(bytes, line->count, to + line->first * bytes, line->step, from, line->stride);
+    line_copy(bytes, line->count, to + line->first * bytes, line->step, from, line->stride);
   }
 }
 

@@ -81,7 +81,7 @@ void value_stop(Frame *frame, const Node *node, Tensor *const *operands, Tensor 
 
 /* ---- loops over several operands ---- */
 
-enum { MOST_OPERANDS = 3 };
+enum { MOST_OPERANDS = 3, SHORT_LINE = 16 };
 
 typedef struct Sweep {
   int noperands, rank; /* the last loop is the kernel's */
@@ -127,7 +127,7 @@ static void elementwise_start(Frame *frame, Elementwise *work, Tensor *const *op
   if (work->sweep.rank > 1 && count > 256) {
     for (int k = 0; k < noperands; k++) {
       int64_t step = work->sweep.step[k][work->sweep.rank - 1];
-      if (step == 0 || step == 1) continue;
+      if ((step == 0 || step == 1) && work->sweep.size[work->sweep.rank - 1] >= SHORT_LINE) continue;
       work->own[k] = tensor_dense(frame, operands[k]);
       work->operands[k] = &work->own[k];
     }
