@@ -1,7 +1,7 @@
 /* Checkpoints for programs that link a model. A safetensors file is 8 bytes of header length (little-endian), a JSON object
  * that names each tensor's dtype, shape and place, then the data. The file is not trusted: every length and offset is held
  * against what was read before it is used. */
-#include "runtime/checkpoint.h"
+#include "checkpoint.h"
 
 #include <cjson/cJSON.h>
 #include <errno.h>
