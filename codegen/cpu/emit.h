@@ -35,6 +35,7 @@ typedef struct Emitter {
   const Plan *plan;          /* the one being emitted */
   LLVMValueRef function, frame, task, worker;
   LLVMTypeRef f32, i1, i8, i32, i64, pointer, v16f32, v16i32, v16i1, v16i64;
+  const char *suffix;        /* behind every kernel's name: ".znver4" where several processors are compiled for; NULL: none */
 } Emitter;
 
 /* Field indices of a frame of this plan (multiply by 8 for bytes). */
@@ -47,6 +48,10 @@ int frame_locals(const Plan *plan);
 int frame_local_bytes(const Plan *plan);
 int frame_offset(const Plan *plan, Id buffer);
 int frame_fields(const Plan *plan);      /* how many */
+
+/* Sets up the types of an emitter; context, module and processor are set. Makes the builder. */
+void emitter_begin(Emitter *emitter);
+void emitter_end(Emitter *emitter);
 
 /* kernels.c: emits one kernel as an internal function with the processor's features as attributes; its name is
  * "<model>_<kernel>" plus, if several processors are compiled for, ".<processor>". */
