@@ -11,6 +11,7 @@
 #endif
 #include "ir/interpret_parts.h"
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* ---- kernels ---- */
@@ -138,11 +139,12 @@ static int merge_dims(FoldLoops *loops, int *dims, int ndims, bool merge) {
   return count;
 }
 
-/* The cost of an element if dim is the line: its step through memory, and a share of what a line costs to set up. */
+/* Roughly the nanoseconds that an element takes if dim is the line: its step through memory, whether what the line passes
+ * over stays in the cache until the next one, and a share of what a line costs to set up. */
 static double line_cost(const FoldLoops *loops, int dim) {
-  int64_t step = loops->reader.step[dim];
-  double step_cost = step == 1 ? 0.2 : step == 0 || (step >= -8 && step <= 8) ? 0.6 : 3.0;
-  return step_cost + 10.0 / (double)loops->reader.extent[dim];
+  int64_t step = llabs(loops->reader.step[dim]), extent = loops->reader.extent[dim];
+  double cost = step == 1 ? 0.1 : step <= 8 ? 0.5 : step * extent * loops->reader.bytes <= 1 << 19 ? 1.5 : 3.5;
+  return cost + 25.0 / (double)extent;
 }
 
 /* In row-major order a folded line can only be that of the last folded dim. */
@@ -153,13 +155,13 @@ static void choose_line(FoldLoops *loops, bool row_major) {
     bool folds = k >= loops->nresult;
     if (row_major && folds && k + 1 < loops->nresult + loops->nfolded) continue;
     int dim = folds ? loops->folded_dims[k - loops->nresult] : loops->result_dims[k];
-    double cost = line_cost(loops, dim) + (!folds && loops->to[dim] != 1 ? 2.0 : 0.0);
+    double cost = line_cost(loops, dim) + (!folds && loops->to[dim] != 1 ? 0.5 : 0.0);
     if (cost >= best) continue;
     best = cost, loops->line_dim = dim, loops->line_folds = folds;
   }
 }
 
-/* False if nothing is folded. `row_major`: every dim and its order matter, as they do to an index. */
+/* False if nothing is folded. `row_major`: folded dims and their order matter, as they do to an index. */
 static bool fold_loops(FoldLoops *loops, const Reader *reader, int nresult, const int *result_dims, int nfolded,
                        const int *folded_dims, bool row_major) {
   *loops = (FoldLoops){.reader = *reader, .results = 1};
@@ -174,9 +176,9 @@ static bool fold_loops(FoldLoops *loops, const Reader *reader, int nresult, cons
     any &= reader->extent[folded_dims[k]] > 0;
   }
   if (loops->results == 0 || !any) return false;
-  bool merge = !row_major && reader_is_plain(reader);
+  bool merge = reader_is_plain(reader);
   loops->nresult = merge_dims(loops, loops->result_dims, nresult, merge);
-  loops->nfolded = merge_dims(loops, loops->folded_dims, nfolded, merge);
+  loops->nfolded = merge_dims(loops, loops->folded_dims, nfolded, merge && !row_major);
   choose_line(loops, row_major);
   return true;
 }

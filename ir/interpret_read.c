@@ -31,10 +31,19 @@ LINE_OF(uint8_t)
 LINE_OF(uint32_t)
 LINE_OF(uint64_t)
 
+/* A short dense line, by blocks of 16 bytes of which the last two may overlap. */
+static inline void copy_short(size_t length, char *to, const char *from) {
+  for (size_t i = 0; i + 16 <= length; i += 16) memcpy(to + i, from + i, 16);
+  memcpy(to + length - 16, from + length - 16, 16);
+}
+
 static inline void line_copy(int bytes, int64_t count, void *to, int64_t to_stride, const void *from, int64_t from_stride) {
-  enum { LONG_LINE = 64 };
-  if (to_stride == 1 && from_stride == 1 && count >= LONG_LINE)
-    memcpy(to, from, (size_t)count * (size_t)bytes);
+  size_t length = (size_t)count * (size_t)bytes;
+  bool dense = to_stride == 1 && from_stride == 1;
+  if (dense && length >= 256)
+    memcpy(to, from, length);
+  else if (dense && length >= 16)
+    copy_short(length, to, from);
   else if (bytes == 4)
     copy_line_uint32_t(count, to, to_stride, from, from_stride);
   else if (bytes == 8)
@@ -107,13 +116,15 @@ void copy_strided(int bytes, int rank, const int64_t *size, void *to_start, cons
     if (loops.from[axis] == 1) row = axis;
   if (row < 0) row = loops.rank - 2; /* -1: a single line */
   bool tiled = row >= 0 && loops.from[row] == 1 && loops.from[column] > 1 && loops.size[row] > 4;
+  if (!tiled && row >= 0 && loops.size[column] < 8) { /* few columns, a window's taps say: lines along the longest axis */
+    int longest = column;
+    for (int axis = 0; axis < loops.rank; axis++)
+      if (loops.size[axis] > loops.size[longest]) longest = axis;
+    if (longest != column) row = column, column = longest;
+  }
   int dims[MAX_LOOPS], ndims = 0;
   for (int axis = 0; axis < loops.rank; axis++)
     if (axis != column && axis != row) dims[ndims++] = axis;
-  if (!tiled && row >= 0 && loops.size[column] < 8 && loops.size[row] > loops.size[column]) {
-    int longer = row; /* few columns, a broadcast to a window's taps say: lines along the rows instead */
-    row = column, column = longer;
-  }
   int64_t rows = row >= 0 ? loops.size[row] : 1, to_row = row >= 0 ? loops.to[row] : 0;
   int64_t from_row = row >= 0 ? loops.from[row] : 0, index[MAX_LOOPS] = {0};
   do {
@@ -287,18 +298,6 @@ static bool tests_share(const Reader *reader, int a, int b) {
   return false;
 }
 
-static inline void gather_line(int bytes, int64_t extent, const Line *line, char *to, const char *from, const void *fill) {
-  if (line->step == 1) {
-    line_copy(bytes, line->first, to, 1, fill, 0);
-    line_copy(bytes, line->count, to + line->first * bytes, 1, from, line->stride);
-    int64_t end = line->first + line->count;
-    line_copy(bytes, extent - end, to + end * bytes, 1, fill, 0);
-  } else {
-    fill_line(bytes, extent, to, fill);
-    line_copy(bytes, line->count, to + line->first * bytes, line->step, from, line->stride);
-  }
-}
-
 /* The rows that `row` names of the plane of the two innermost dims, and the columns that `line` names in each of them. */
 static void gather_plane(const Reader *reader, const Line *row, const Line *line, int64_t rows, int64_t columns,
                          int64_t element, char *to, const void *fill) {
@@ -307,15 +306,11 @@ static void gather_plane(const Reader *reader, const Line *row, const Line *line
     fill_line(bytes, rows * columns, to, fill);
     return;
   }
-  int64_t next = 0; /* the first row not yet written */
+  if (row->count < rows || line->count < columns) fill_line(bytes, rows * columns, to, fill);
   const char *from = reader->data + (element + row->element + line->element) * bytes;
-  for (int64_t r = 0; r < row->count; r++, from += row->stride * bytes) {
-    int64_t at = row->first + r * row->step;
-    if (at > next) fill_line(bytes, (at - next) * columns, to + next * columns * bytes, fill);
-    gather_line(bytes, columns, line, to + at * columns * bytes, from, fill);
-    next = at + 1;
-  }
-  if (rows > next) fill_line(bytes, (rows - next) * columns, to + next * columns * bytes, fill);
+  to += (row->first * columns + line->first) * bytes;
+  for (int64_t r = 0; r < row->count; r++, from += row->stride * bytes, to += row->step * columns * bytes)
+    line_copy(bytes, line->count, to, line->step, from, line->stride);
 }
 
 void reader_gather(const Reader *reader, int ndims, const int *given_dims, int64_t *index, void *to_start,

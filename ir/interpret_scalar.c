@@ -118,6 +118,14 @@ typedef struct Elementwise {
   char *to;
 } Elementwise;
 
+/* A value of one element repeated in all places stays one element. */
+static bool all_repeat(Tensor *const *operands, int noperands) {
+  for (int k = 0; k < noperands; k++)
+    for (int axis = 0; axis < operands[k]->rank; axis++)
+      if (operands[k]->stride[axis] != 0 && operands[k]->size[axis] != 1) return false;
+  return true;
+}
+
 static void elementwise_start(Frame *frame, Elementwise *work, Tensor *const *operands, int noperands, Tensor *result) {
   memset(work, 0, sizeof *work);
   tensor_allocate(frame, result);
@@ -127,6 +135,7 @@ static void elementwise_start(Frame *frame, Elementwise *work, Tensor *const *op
   if (work->sweep.rank > 1 && count > 256) {
     for (int k = 0; k < noperands; k++) {
       int64_t step = work->sweep.step[k][work->sweep.rank - 1];
+      if (all_repeat(&operands[k], 1)) continue; /* a step of 0 in whatever loops the others leave */
       if ((step == 0 || step == 1) && work->sweep.size[work->sweep.rank - 1] >= SHORT_LINE) continue;
       work->own[k] = tensor_dense(frame, operands[k]);
       work->operands[k] = &work->own[k];
@@ -155,14 +164,6 @@ static const char *line_start(const Elementwise *work, int k) {
 
 static void elementwise_end(Frame *frame, Elementwise *work) {
   for (int k = 0; k < work->sweep.noperands; k++) tensor_drop(frame, &work->own[k]);
-}
-
-/* A value of one element repeated in all places stays one element. */
-static bool all_repeat(Tensor *const *operands, int noperands) {
-  for (int k = 0; k < noperands; k++)
-    for (int axis = 0; axis < operands[k]->rank; axis++)
-      if (operands[k]->stride[axis] != 0 && operands[k]->size[axis] != 1) return false;
-  return true;
 }
 
 static void run_unary(Frame *frame, UnaryKernel *kernel, Tensor *operand, Tensor *result) {
