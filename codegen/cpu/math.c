@@ -70,14 +70,15 @@ static LLVMValueRef nearest(Emitter *e, LLVMValueRef x, LLVMValueRef scale, LLVM
 
 /* ---- exp ---- */
 
-/* x = n ln 2 + r, |r| <= ln 2 / 2: gives e^r, and n in the low bits of `power`. */
+/* x = n ln 2 + r, |r| <= ln 2 / 2: gives e^r, and n in the low bits of `power`. What r lost in rounding comes back with the
+ * small terms. */
 static LLVMValueRef exp_reduced(Emitter *e, LLVMValueRef x, LLVMValueRef *power) {
   static const double tail[] = {0.5, 0.16666515171527863, 0.04166637733578682, 0.008369393646717072, 0.0013942922232672572};
   LLVMValueRef n = nearest(e, x, number(x, 1.4426950408889634), power);
-  LLVMValueRef r = emit_fma(e, n, number(x, -0.693359375), x);
-  r = emit_fma(e, n, number(x, 2.12194440e-4), r);
-  LLVMValueRef p = emit_fma(e, POLYNOMIAL(e, r, tail), mul(e, r, r), r);
-  return add(e, p, number(x, 1));
+  LLVMValueRef high = emit_fma(e, n, number(x, -0.693359375), x), low = mul(e, n, number(x, 2.12194440e-4));
+  LLVMValueRef r = add(e, high, low), lost = add(e, sub(e, high, r), low);
+  LLVMValueRef p = emit_fma(e, POLYNOMIAL(e, r, tail), mul(e, r, r), lost);
+  return add(e, add(e, r, p), number(x, 1));
 }
 
 /* 2^n for an integer n that a float's exponent holds. */
@@ -138,7 +139,7 @@ LLVMValueRef emit_tanh(Emitter *e, LLVMValueRef x) {
   LLVMValueRef doubled = clamp(e, add(e, size, size), 0, 40);
   LLVMValueRef power = add(e, exp_small(e, doubled), number(x, 1));
   LLVMValueRef outer = sub(e, number(x, 1), LLVMBuildFDiv(e->builder, number(x, 2), power, ""));
-  LLVMValueRef small = compare(e, LLVMRealOLT, size, number(x, 0.64));
+  LLVMValueRef small = compare(e, LLVMRealULT, size, number(x, 0.64)); /* and NaN */
   return choose(e, small, inner, signed_as(e, outer, x));
 }
 
@@ -153,7 +154,7 @@ LLVMValueRef emit_erf(Emitter *e, LLVMValueRef x) {
   LLVMValueRef t = clamp(e, size, 0, 4);
   LLVMValueRef exponent = emit_fma(e, POLYNOMIAL(e, t, far), t, LLVMBuildFNeg(e->builder, t, ""));
   LLVMValueRef outer = signed_as(e, sub(e, number(x, 1), exp_small(e, exponent)), x);
-  return choose(e, compare(e, LLVMRealOLT, size, number(x, 0.925)), inner, outer);
+  return choose(e, compare(e, LLVMRealULT, size, number(x, 0.925)), inner, outer);
 }
 
 /* ---- sin, cos ---- */

@@ -149,7 +149,7 @@ LLVMValueRef work_wanted(Work *work, Id buffer);                /* i1: a result'
 /* ---- scalars.c ---- */
 LLVMValueRef emit_scalar(Nest *nest, int scalar, int position);
 LLVMValueRef number_value(const Emitter *emitter, Dtype dtype, double number);
-LLVMValueRef emit_op(Emitter *emitter, int op, Dtype from, Dtype to, LLVMValueRef a, LLVMValueRef b, LLVMValueRef c);
+LLVMValueRef emit_elementwise(Emitter *emitter, int op, Dtype from, Dtype to, LLVMValueRef a, LLVMValueRef b, LLVMValueRef c);
 bool stage_is_heavy(const Stage *stage, int from);              /* long code at each point: not to be repeated */
 
 /* ---- tile.c, special.c ---- */

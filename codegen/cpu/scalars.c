@@ -104,7 +104,7 @@ static LLVMValueRef emit_i32_op(Emitter *emitter, int op, LLVMValueRef a, LLVMVa
   }
 }
 
-LLVMValueRef emit_op(Emitter *emitter, int op, Dtype from, Dtype to, LLVMValueRef a, LLVMValueRef b, LLVMValueRef c) {
+LLVMValueRef emit_elementwise(Emitter *emitter, int op, Dtype from, Dtype to, LLVMValueRef a, LLVMValueRef b, LLVMValueRef c) {
   if ((b && is_vector(b)) || (c && is_vector(c)) || is_vector(a)) {
     a = widen(emitter, a);
     if (b) b = widen(emitter, b);
@@ -199,7 +199,7 @@ LLVMValueRef emit_scalar(Nest *nest, int which, int position) {
   const Scalar *scalars = nest->stage->scalars.items;
   LLVMValueRef a = nest->value[scalar->a], b = scalar->b >= 0 ? nest->value[scalar->b] : NULL;
   LLVMValueRef c = scalar->c >= 0 ? nest->value[scalar->c] : NULL;
-  return emit_op(emitter, scalar->op, scalars[scalar->a].dtype, scalar->dtype, a, b, c);
+  return emit_elementwise(emitter, scalar->op, scalars[scalar->a].dtype, scalar->dtype, a, b, c);
 }
 
 static int scalar_weight(int op) {

@@ -434,7 +434,12 @@ void emit_contract(Work *work, const Stage *stage) {
   Nest *nest = &tiling.nest;
   nest_begin(nest, work, stage, tile->vector);
   const Scalar *product = &stage->scalars.items[stage->folders.items[0].value];
-  if (nest->vector < 0 || product->op != OP_mul || stage->folders.items[0].when >= 0) {
+  bool tiles = nest->vector >= 0 && product->op == OP_mul && stage->folders.items[0].when < 0;
+  for (int k = 0; tiles && k < 2; k++) {
+    const Reach *reach = tiling.operand[k] = nest->reach[k == 0 ? product->a : product->b];
+    tiles = reach && reach->plain;
+  }
+  if (!tiles) {
     emit_fold(work, stage);
     return;
   }
@@ -443,9 +448,6 @@ void emit_contract(Work *work, const Stage *stage) {
   tiling.row = many(nest, tile->row);
   tiling.column = many(nest, tile->column);
   tiling.folded = tiling.vector >= stage->nkept;
-  tiling.operand[0] = nest->reach[product->a];
-  tiling.operand[1] = nest->reach[product->b];
-  for (int k = 0; k < 2; k++) CHECK(tiling.operand[k] && tiling.operand[k]->plain);
   tile_order(&tiling);
   nest->before = 0;
   nest_start(nest);
