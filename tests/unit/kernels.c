@@ -106,6 +106,7 @@ static void load(Code *code, Plan *plan, const Processor *processor) {
   double start = now();
   jit_begin(&code->jit, &emitter, processor);
   emitter.plan = plan;
+  layout_states(plan, NEW_ARRAY(plan->module->arena, int64_t, plan->module->symbols.count + 1));
   for (int k = 0; k < plan->kernels.count; k++) LLVMSetLinkage(emit_kernel(&emitter, k), LLVMExternalLinkage);
   if (getenv("DUMP_LLVM")) LLVMDumpModule(emitter.module);
   jit_end(&code->jit, &emitter);
