@@ -11,6 +11,7 @@ typedef struct CodegenOptions {
   uint64_t source_hash;
   const char *compiler;      /* "nnc 0.1.0" */
   bool debug_lines;          /* -g */
+  bool shared;               /* the object is for a .so: it exports nn_model too */
 } CodegenOptions;
 
 typedef enum CodegenOutput { OUTPUT_OBJECT, OUTPUT_ASSEMBLY, OUTPUT_LLVM } CodegenOutput;

@@ -1,0 +1,105 @@
+/* What the files share that emit the code around kernels: entries, the description, init. All of it is plain scalar code
+ * for the oldest processor of the target, with nothing that may be called but memcpy, memset, memmove. */
+#ifndef NNC_GLUE_H
+#define NNC_GLUE_H
+
+#include "codegen/cpu/processor.h"
+#include "codegen/interface.h"
+
+/* One entry's functions, and each version's kernels. */
+typedef struct EntryCode {
+  LLVMValueRef entry, scratch;                    /* exported, with the entry's own arguments */
+  LLVMValueRef call, scratch_at, sizes;           /* nn_entry's three */
+  LLVMValueRef place;                             /* i64 (frame): fills in offsets, gives the arena's end */
+  LLVMValueRef kernels;                           /* constant pointers: by version, then kernel */
+} EntryCode;
+
+typedef struct KnownSize {
+  const Dim *dim;
+  LLVMValueRef value;
+} KnownSize;
+
+typedef struct Object {
+  Emitter emitter;                                /* frame: the dims that emit_dim reads */
+  Arena *arena;
+  const Module *module;
+  Plan *const *plans;
+  int count;
+  const CodegenOptions *options;
+  StateLayout layout;
+  const Processor **versions;                     /* the most able first */
+  int nversions;
+  LLVMValueRef init, get, set, error, model;      /* exported */
+  LLVMValueRef symbols;                           /* the description's table */
+  LLVMValueRef execute;
+  EntryCode *entries;
+  Vec(KnownSize) sizes;                           /* of the function being emitted */
+} Object;
+
+/* ---- glue.c ---- */
+LLVMValueRef glue_declare(Object *object, const char *name, LLVMTypeRef result, LLVMTypeRef *arguments, int count,
+                          bool exported);
+void glue_begin(Object *object, LLVMValueRef function);          /* its first block; forgets sizes */
+LLVMValueRef glue_int(Object *object, int64_t value);            /* i32 */
+LLVMValueRef glue_long(Object *object, int64_t value);           /* i64 */
+LLVMValueRef glue_null(Object *object);
+LLVMBasicBlockRef glue_block(Object *object);
+LLVMValueRef glue_at(Object *object, LLVMValueRef pointer, int64_t bytes);
+LLVMValueRef glue_element(Object *object, LLVMTypeRef type, LLVMValueRef pointer, LLVMValueRef index);
+LLVMValueRef glue_load(Object *object, LLVMTypeRef type, LLVMValueRef pointer, int64_t bytes);
+void glue_store(Object *object, LLVMValueRef value, LLVMValueRef pointer, int64_t bytes);
+LLVMValueRef glue_call(Object *object, LLVMValueRef function, LLVMValueRef *arguments, int count);
+LLVMValueRef glue_compare(Object *object, LLVMIntPredicate predicate, LLVMValueRef a, LLVMValueRef b);
+LLVMValueRef glue_array(Object *object, LLVMTypeRef element, int64_t count);      /* on the stack, in the first block */
+LLVMValueRef glue_size(Object *object, const Dim *dim);          /* emit_dim, each only once in a function */
+/* Returns the code (of enum NN_*) unless the condition holds. */
+void glue_demand(Object *object, LLVMValueRef condition, int code);
+/* State or scratch: there, and aligned. */
+void glue_demand_memory(Object *object, LLVMValueRef pointer);
+/* if (condition) { ... }: the code between is emitted into the block. */
+LLVMBasicBlockRef glue_if(Object *object, LLVMValueRef condition);
+void glue_end_if(Object *object, LLVMBasicBlockRef after);
+
+/* for (index = 0; index < count; index++) { ... } with up to one carried value. */
+typedef struct Turns {
+  LLVMBasicBlockRef head, after;
+  LLVMValueRef index, carried;
+} Turns;
+void turns_open(Object *object, Turns *turns, LLVMValueRef count, LLVMValueRef carried);
+void turns_close(Object *object, Turns *turns, LLVMValueRef carried);             /* then turns->carried is the last */
+
+/* Constants in read-only memory. */
+LLVMValueRef glue_constant(Object *object, LLVMValueRef value, const char *name);
+LLVMValueRef glue_string(Object *object, const char *text);
+LLVMValueRef glue_struct(Object *object, LLVMValueRef *fields, int count);
+LLVMValueRef glue_table(Object *object, LLVMTypeRef type, LLVMValueRef *items, int count, const char *name);   /* pointer */
+
+/* ---- entry.c ---- */
+void declare_entries(Object *object);
+void emit_entry(Object *object, int entry);
+/* ---- executor.c ---- */
+void emit_executor(Object *object);
+/* ---- describe.c ---- */
+void describe_symbols(Object *object);
+void describe_model(Object *object);
+/* ---- initial.c ---- */
+void declare_state_functions(Object *object);
+void emit_state_functions(Object *object);
+/* ---- draw.c: twins of ir/random.c ---- */
+typedef struct Draws {
+  LLVMValueRef philox;    /* i64 (counter, key) */
+  LLVMValueRef uniform;   /* float (i64 index, key) */
+  LLVMValueRef normal;    /* double (i64 index, key) */
+} Draws;
+Draws emit_draws(Object *object);
+LLVMValueRef emit_random_key(Object *object, const Draws *draws, LLVMValueRef stream, LLVMValueRef key);
+/* ---- requirements.c ---- */
+/* i32: the first version whose processor this is able to be, -1: none. */
+LLVMValueRef emit_choose_version(Object *object);
+
+/* ---- object.c ---- */
+/* An object file in memory; NULL with a failure. */
+LLVMMemoryBufferRef object_make(const Module *module, Plan *const *plans, int count, const CodegenOptions *options,
+                                CodegenOutput output, Failure *failure);
+
+#endif

@@ -1,0 +1,284 @@
+/* What a program does with the state block: <model>_init draws it, get and set move one param or state by name, error names
+ * a code.
+ *
+ * init walks a table with one record for each symbol that does not start as zeros (the block is zeroed first, so that the
+ * gaps are the same in every run too). The numbers are ir/random.c's initialise(), bit for bit. */
+#include "codegen/cpu/glue.h"
+#include "ir/interpret.h"
+#include "runtime/nn.h"
+
+#include <string.h>
+
+/* One record: {i64 offset, i64 count, i32 kind, i32 stream, double a, double b, ptr array}. */
+enum { RECORD_OFFSET = 0, RECORD_COUNT = 8, RECORD_KIND = 16, RECORD_STREAM = 20, RECORD_A = 24, RECORD_B = 32 };
+enum { RECORD_ARRAY = 40, RECORD_FIELDS = 7, RECORD_BYTES = 48 };
+enum { DRAW_COPY, DRAW_WORDS, DRAW_BYTES, DRAW_UNIFORM, DRAW_NORMAL, DRAW_SEED, DRAW_KINDS };
+
+/* ---- the table ---- */
+
+/* A symbol's first value where no seed matters, as bytes; count: of elements, at most all. */
+static const char *plain_bytes(Object *object, const Symbol *symbol, int64_t count, int64_t *bytes) {
+  Array array = array_new(object->arena, symbol->type.dtype, false, 1, &count);
+  initialise(symbol, 0, &array);
+  *bytes = count * plan_element_bytes(symbol->type.dtype);
+  return array.data;
+}
+
+static LLVMValueRef array_constant(Object *object, const Symbol *symbol, int64_t count, int64_t *bytes) {
+  const char *data = plain_bytes(object, symbol, count, bytes);
+  LLVMValueRef value = LLVMConstStringInContext2(object->emitter.context, data, (size_t)*bytes, 1);
+  return glue_constant(object, value, "initial");
+}
+
+/* False if zeros are right. */
+static bool describe_draw(Object *object, int symbol_index, LLVMValueRef *record) {
+  const Symbol *symbol = &object->module->symbols.items[symbol_index];
+  const Initialiser *init = &symbol->init;
+  int64_t count = 1, kind = DRAW_COPY, bytes;
+  uint64_t name = hash_bytes(symbol->name, strlen(symbol->name));
+  uint32_t stream = (uint32_t)(name ^ name >> 32);
+  double a = init->a, b = init->b;
+  LLVMValueRef array = glue_null(object);
+  for (int k = 0; k < symbol->type.rank; k++) count *= symbol->type.size[k]->value;
+  if (strcmp(symbol->name, "nn.calls") == 0) return false;
+  if (strcmp(symbol->name, "nn.seed") == 0) {
+    kind = DRAW_SEED;
+  } else if (init->kind == INIT_NUMBER) {
+    const char *value = plain_bytes(object, symbol, 1, &bytes);
+    static const char zeros[4];
+    if (memcmp(value, zeros, (size_t)bytes) == 0) return false;
+    kind = bytes == 1 ? DRAW_BYTES : DRAW_WORDS;
+    memcpy(&stream, value, (size_t)bytes);
+    if (bytes == 1) stream = (uint8_t)*value;
+  } else if (init->kind == INIT_ARRAY) {
+    array = array_constant(object, symbol, count, &bytes);
+    count = bytes;
+  } else {
+    CHECK(symbol->type.dtype == F32);
+    kind = init->kind == INIT_UNIFORM ? DRAW_UNIFORM : DRAW_NORMAL;
+    if (kind == DRAW_UNIFORM) a = (float)init->a, b = (float)init->b - (float)init->a;
+  }
+  LLVMTypeRef real = LLVMDoubleTypeInContext(object->emitter.context);
+  LLVMValueRef fields[RECORD_FIELDS] = {glue_long(object, object->layout.offset[symbol_index]),
+                                        glue_long(object, count),
+                                        glue_int(object, kind),
+                                        LLVMConstInt(object->emitter.i32, stream, 0),
+                                        LLVMConstReal(real, a),
+                                        LLVMConstReal(real, b),
+                                        array};
+  *record = glue_struct(object, fields, RECORD_FIELDS);
+  return true;
+}
+
+static LLVMValueRef draw_table(Object *object, int *count) {
+  LLVMValueRef *records = NEW_ARRAY(object->arena, LLVMValueRef, object->module->symbols.count + 1);
+  *count = 0;
+  for (int k = 0; k < object->module->symbols.count; k++) *count += describe_draw(object, k, &records[*count]);
+  return glue_table(object, *count ? LLVMTypeOf(records[0]) : NULL, records, *count, "draws");
+}
+
+/* ---- init ---- */
+
+typedef struct Filling {
+  Object *object;
+  LLVMBuilderRef builder;
+  const Draws *draws;
+  LLVMValueRef seed, record, to, count, stream;
+  LLVMValueRef key; /* of this symbol's random stream */
+} Filling;
+
+static void fill_copy(Filling *f) {
+  LLVMValueRef from = glue_load(f->object, f->object->emitter.pointer, f->record, RECORD_ARRAY);
+  LLVMBuildMemCpy(f->builder, f->to, 1, from, 1, f->count);
+}
+
+static void fill_each(Filling *f, LLVMTypeRef type, LLVMValueRef value) {
+  Turns turns;
+  turns_open(f->object, &turns, f->count, NULL);
+  glue_store(f->object, value, glue_element(f->object, type, f->to, turns.index), 0);
+  turns_close(f->object, &turns, NULL);
+}
+
+static void fill_words(Filling *f) { fill_each(f, f->object->emitter.i32, f->stream); }
+
+static void fill_bytes(Filling *f) {
+  LLVMTypeRef i8 = f->object->emitter.i8;
+  fill_each(f, i8, LLVMBuildTrunc(f->builder, f->stream, i8, ""));
+}
+
+static LLVMValueRef record_number(Filling *f, int64_t at) {
+  return glue_load(f->object, LLVMDoubleTypeInContext(f->object->emitter.context), f->record, at);
+}
+
+static void fill_uniform(Filling *f) {
+  LLVMTypeRef f32 = f->object->emitter.f32;
+  LLVMValueRef low = LLVMBuildFPTrunc(f->builder, record_number(f, RECORD_A), f32, "");
+  LLVMValueRef span = LLVMBuildFPTrunc(f->builder, record_number(f, RECORD_B), f32, "");
+  Turns turns;
+  turns_open(f->object, &turns, f->count, NULL);
+  LLVMValueRef drawn = glue_call(f->object, f->draws->uniform, (LLVMValueRef[]){turns.index, f->key}, 2);
+  LLVMValueRef value = LLVMBuildFAdd(f->builder, low, LLVMBuildFMul(f->builder, span, drawn, ""), "");
+  glue_store(f->object, value, glue_element(f->object, f32, f->to, turns.index), 0);
+  turns_close(f->object, &turns, NULL);
+}
+
+static void fill_normal(Filling *f) {
+  LLVMTypeRef f32 = f->object->emitter.f32;
+  LLVMValueRef deviation = record_number(f, RECORD_A);
+  Turns turns;
+  turns_open(f->object, &turns, f->count, NULL);
+  LLVMValueRef drawn = glue_call(f->object, f->draws->normal, (LLVMValueRef[]){turns.index, f->key}, 2);
+  LLVMValueRef value = LLVMBuildFPTrunc(f->builder, LLVMBuildFMul(f->builder, deviation, drawn, ""), f32, "");
+  glue_store(f->object, value, glue_element(f->object, f32, f->to, turns.index), 0);
+  turns_close(f->object, &turns, NULL);
+}
+
+/* i32[2], the low word first: the bytes of the uint64_t. */
+static void fill_seed(Filling *f) { glue_store(f->object, f->seed, f->to, 0); }
+
+static void emit_kinds(Filling *f) {
+  static void (*const fill[DRAW_KINDS])(Filling *) = {
+      [DRAW_COPY] = fill_copy,       [DRAW_WORDS] = fill_words,   [DRAW_BYTES] = fill_bytes,
+      [DRAW_UNIFORM] = fill_uniform, [DRAW_NORMAL] = fill_normal, [DRAW_SEED] = fill_seed,
+  };
+  Object *object = f->object;
+  LLVMBasicBlockRef after = glue_block(object);
+  LLVMValueRef kind = glue_load(object, object->emitter.i32, f->record, RECORD_KIND);
+  LLVMValueRef choice = LLVMBuildSwitch(f->builder, kind, after, DRAW_KINDS);
+  for (int k = 0; k < DRAW_KINDS; k++) {
+    LLVMBasicBlockRef block = glue_block(object);
+    LLVMAddCase(choice, glue_int(object, k), block);
+    LLVMPositionBuilderAtEnd(f->builder, block);
+    fill[k](f);
+    LLVMBuildBr(f->builder, after);
+  }
+  LLVMPositionBuilderAtEnd(f->builder, after);
+}
+
+static void emit_fillings(Object *object, const Draws *draws, LLVMValueRef state, LLVMValueRef seed) {
+  LLVMBuilderRef builder = object->emitter.builder;
+  LLVMTypeRef i32 = object->emitter.i32, i64 = object->emitter.i64;
+  int count;
+  LLVMValueRef table = draw_table(object, &count);
+  if (count == 0) return;
+  Filling f = {.object = object, .builder = builder, .draws = draws, .seed = seed};
+  LLVMValueRef low = LLVMBuildTrunc(builder, seed, i32, "");
+  LLVMValueRef high = LLVMBuildTrunc(builder, LLVMBuildLShr(builder, seed, glue_long(object, 32), ""), i32, "");
+  Turns turns;
+  turns_open(object, &turns, glue_long(object, count), NULL);
+  f.record = glue_element(object, LLVMArrayType2(object->emitter.i8, RECORD_BYTES), table, turns.index);
+  f.to = glue_element(object, object->emitter.i8, state, glue_load(object, i64, f.record, RECORD_OFFSET));
+  f.count = glue_load(object, i64, f.record, RECORD_COUNT);
+  f.stream = glue_load(object, i32, f.record, RECORD_STREAM);
+  f.key = emit_random_key(object, draws, emit_random_key(object, draws, f.stream, low), high);
+  emit_kinds(&f);
+  turns_close(object, &turns, NULL);
+}
+
+static void emit_init(Object *object, const Draws *draws) {
+  LLVMBuilderRef builder = object->emitter.builder;
+  LLVMValueRef state = LLVMGetParam(object->init, 0), seed = LLVMGetParam(object->init, 1);
+  glue_begin(object, object->init);
+  glue_demand_memory(object, state);
+  LLVMValueRef version = emit_choose_version(object);
+  glue_demand(object, glue_compare(object, LLVMIntSGE, version, glue_int(object, 0)), NN_BAD_PROCESSOR);
+  LLVMValueRef zero = LLVMConstNull(object->emitter.i8);
+  LLVMBuildMemSet(builder, state, zero, glue_long(object, object->layout.bytes), STATE_ALIGN);
+  glue_store(object, LLVMBuildZExt(builder, version, object->emitter.i64, ""), state, 0);
+  emit_fillings(object, draws, state, seed);
+  LLVMBuildRet(builder, glue_int(object, NN_OK));
+}
+
+/* ---- get, set, error ---- */
+
+/* ptr find(name): the symbol's description, or NULL. */
+static LLVMValueRef emit_find(Object *object) {
+  Emitter *emitter = &object->emitter;
+  LLVMBuilderRef builder = emitter->builder;
+  LLVMValueRef function = glue_declare(object, "find", emitter->pointer, &emitter->pointer, 1, false);
+  LLVMValueRef name = LLVMGetParam(function, 0), zero = glue_long(object, 0);
+  glue_begin(object, function);
+  Turns turns;
+  turns_open(object, &turns, glue_long(object, object->module->symbols.count), NULL);
+  LLVMTypeRef record = LLVMArrayType2(emitter->i8, sizeof(nn_symbol));
+  LLVMValueRef symbol = glue_element(object, record, object->symbols, turns.index);
+  LLVMValueRef own = glue_load(object, emitter->pointer, symbol, offsetof(nn_symbol, name));
+  LLVMBasicBlockRef before = LLVMGetInsertBlock(builder), compare = glue_block(object), same = glue_block(object);
+  LLVMBasicBlockRef more = glue_block(object), found = glue_block(object), other = glue_block(object);
+  LLVMBuildBr(builder, compare);
+  LLVMPositionBuilderAtEnd(builder, compare);
+  LLVMValueRef at = LLVMBuildPhi(builder, emitter->i64, "");
+  LLVMValueRef a = glue_load(object, emitter->i8, glue_element(object, emitter->i8, name, at), 0);
+  LLVMValueRef b = glue_load(object, emitter->i8, glue_element(object, emitter->i8, own, at), 0);
+  LLVMBuildCondBr(builder, glue_compare(object, LLVMIntEQ, a, b), same, other);
+  LLVMPositionBuilderAtEnd(builder, same);
+  LLVMBuildCondBr(builder, glue_compare(object, LLVMIntEQ, a, LLVMConstNull(emitter->i8)), found, more);
+  LLVMPositionBuilderAtEnd(builder, more);
+  LLVMValueRef next = LLVMBuildAdd(builder, at, glue_long(object, 1), "");
+  LLVMBuildBr(builder, compare);
+  LLVMAddIncoming(at, (LLVMValueRef[]){zero, next}, (LLVMBasicBlockRef[]){before, more}, 2);
+  LLVMPositionBuilderAtEnd(builder, found);
+  LLVMBuildRet(builder, symbol);
+  LLVMPositionBuilderAtEnd(builder, other);
+  turns_close(object, &turns, NULL);
+  LLVMBuildRet(builder, glue_null(object));
+  return function;
+}
+
+/* get(state, name, out), set(state, name, in) */
+static void emit_move(Object *object, LLVMValueRef function, LLVMValueRef find, bool out) {
+  Emitter *emitter = &object->emitter;
+  LLVMValueRef arguments[3];
+  LLVMGetParams(function, arguments);
+  glue_begin(object, function);
+  glue_demand_memory(object, arguments[0]);
+  LLVMValueRef symbol = glue_call(object, find, &arguments[1], 1);
+  glue_demand(object, glue_compare(object, LLVMIntNE, symbol, glue_null(object)), NN_BAD_NAME);
+  LLVMValueRef offset = glue_load(object, emitter->i64, symbol, offsetof(nn_symbol, offset));
+  LLVMValueRef bytes = glue_load(object, emitter->i64, symbol, offsetof(nn_symbol, bytes));
+  LLVMValueRef inside = glue_element(object, emitter->i8, arguments[0], offset);
+  LLVMBuildMemCpy(emitter->builder, out ? arguments[2] : inside, 1, out ? inside : arguments[2], 1, bytes);
+  LLVMBuildRet(emitter->builder, glue_int(object, NN_OK));
+}
+
+static void emit_error(Object *object) {
+  static const char *const texts[] = {
+      [NN_OK] = "no error",
+      [NN_BAD_DIM] = "a size is outside its bounds, or a check of sizes does not hold",
+      [NN_BAD_ALIGNMENT] = "state or scratch is not aligned to 64 bytes",
+      [NN_NO_STATE] = "state or scratch is NULL where it is needed",
+      [NN_BAD_NAME] = "there is no param or state of that name",
+      [NN_BAD_PROCESSOR] = "this processor lacks what the code was compiled for",
+  };
+  Emitter *emitter = &object->emitter;
+  LLVMValueRef table[COUNT_OF(texts) + 1], code = LLVMGetParam(object->error, 0);
+  for (int k = 0; k < COUNT_OF(texts); k++) table[k] = glue_string(object, texts[k]);
+  table[COUNT_OF(texts)] = glue_string(object, "unknown code");
+  LLVMValueRef all = glue_table(object, emitter->pointer, table, COUNT_OF(texts) + 1, "errors");
+  glue_begin(object, object->error);
+  LLVMValueRef last = glue_int(object, COUNT_OF(texts));
+  code = LLVMBuildSelect(emitter->builder, glue_compare(object, LLVMIntULT, code, last), code, last, "");
+  code = LLVMBuildZExt(emitter->builder, code, emitter->i64, "");
+  LLVMValueRef text = glue_load(object, emitter->pointer, glue_element(object, emitter->pointer, all, code), 0);
+  LLVMBuildRet(emitter->builder, text);
+}
+
+void declare_state_functions(Object *object) {
+  Emitter *emitter = &object->emitter;
+  LLVMTypeRef pointer = emitter->pointer, three[] = {pointer, pointer, pointer}, init[] = {pointer, emitter->i64};
+  const char *model = object->module->name;
+  Arena *arena = object->arena;
+  object->init = glue_declare(object, arena_format(arena, "%s_init", model), emitter->i32, init, 2, true);
+  object->get = glue_declare(object, arena_format(arena, "%s_get", model), emitter->i32, three, 3, true);
+  object->set = glue_declare(object, arena_format(arena, "%s_set", model), emitter->i32, three, 3, true);
+  object->error = glue_declare(object, arena_format(arena, "%s_error", model), pointer, &emitter->i32, 1, true);
+}
+
+void emit_state_functions(Object *object) {
+  Draws draws = emit_draws(object);
+  LLVMValueRef find = emit_find(object);
+  emit_init(object, &draws);
+  emit_move(object, object->get, find, true);
+  emit_move(object, object->set, find, false);
+  emit_error(object);
+}
