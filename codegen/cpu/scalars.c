@@ -104,7 +104,8 @@ static LLVMValueRef emit_i32_op(Emitter *emitter, int op, LLVMValueRef a, LLVMVa
   }
 }
 
-LLVMValueRef emit_elementwise(Emitter *emitter, int op, Dtype from, Dtype to, LLVMValueRef a, LLVMValueRef b, LLVMValueRef c) {
+LLVMValueRef emit_elementwise(Emitter *emitter, int op, Dtype from, Dtype to, LLVMValueRef a, LLVMValueRef b,
+                              LLVMValueRef c) {
   if ((b && is_vector(b)) || (c && is_vector(c)) || is_vector(a)) {
     a = widen(emitter, a);
     if (b) b = widen(emitter, b);

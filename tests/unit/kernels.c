@@ -166,7 +166,8 @@ static void run_code(Plan *plan, const Code *code, Run *run, const bool *wanted)
   }
   char *state = aligned(arena, layout_states(plan, offsets), 0xFF);
   for (int k = 0; k < plan->module->symbols.count; k++) {
-    memcpy(state + offsets[k], run->states[k].data, (size_t)array_count(&run->states[k]) * array_element_bytes(&run->states[k]));
+    memcpy(state + offsets[k], run->states[k].data,
+           (size_t)array_count(&run->states[k]) * array_element_bytes(&run->states[k]));
     run->states[k].data = state + offsets[k];
   }
   frame[frame_state(plan)] = (int64_t)(intptr_t)state;
@@ -191,7 +192,9 @@ static uint64_t draw(uint64_t below) {
 static Array random_array(Net *net, const Type *type, const int64_t *dims) {
   Array array = array_for(net->arena, type, false, dims);
   for (int64_t k = 0; k < array_count(&array); k++) {
-    double value = type->dtype == F32 ? (double)draw(2001) / 1000 - 1 : type->dtype == I32 ? (double)draw(11) - 5 : (double)draw(2);
+    double value = type->dtype == F32   ? (double)draw(2001) / 1000 - 1
+                   : type->dtype == I32 ? (double)draw(11) - 5
+                                        : (double)draw(2);
     if (type->dtype == F32 && draw(50) == 0) value = (double)draw(3) - 1; /* ties */
     array_set(&array, k, value);
   }
@@ -220,7 +223,8 @@ static void compare(Net *net, const char *name, Plan *plan, const Code *code, in
     states[k] = states[nstates + k] = random_array(net, &net->module->symbols.items[k].type, dims);
   }
   for (int k = 0; k < nresults; k++) wanted[k] = nresults == 1 || draw(8) != 0;
-  Run run = {.graph = graph, .dims = dims, .parameters = parameters, .states = states, .results = results, .arena = net->arena};
+  Run run = {
+      .graph = graph, .dims = dims, .parameters = parameters, .states = states, .results = results, .arena = net->arena};
   Run compiled = run;
   compiled.states = states + nstates, compiled.results = results + nresults;
   Failure failure = {0};
@@ -266,7 +270,9 @@ static void change_choices(Plan *plan) {
     for (int s = 0; s < plan->kernels.items[k].stages.count; s++) {
       Stage *stage = &plan->kernels.items[k].stages.items[s];
       if (stage->kind == STAGE_CONTRACT) change_tile(stage);
-      int last = stage->kind == STAGE_SCATTER ? stage->nkept : stage->kind == STAGE_CUMSUM ? stage->nkept - 1 : stage->nloops;
+      int last = stage->kind == STAGE_SCATTER  ? stage->nkept
+                 : stage->kind == STAGE_CUMSUM ? stage->nkept - 1
+                                               : stage->nloops;
       if (stage->kind != STAGE_CONTRACT && stage->kind != STAGE_SORT && last > 0) {
         stage->vector = (int)draw((uint64_t)last + 1) - 1;
       }
@@ -298,7 +304,8 @@ static void check_on(const char *name, Build *build, const Processor *processor,
   load(&code, plans[0], processor);
   char *label = arena_format(net.arena, "%s, %s, turn %d", name, processor->name, turn);
   for (int k = 0; k < COUNT_OF(sizes); k++) compare(&net, label, plans[0], &code, sizes[k]);
-  if (turn == 0) print_message("%-14s %-10s %d kernels, %.1f ms\n", name, processor->name, plans[0]->kernels.count, 1e3 * code.seconds);
+  if (turn == 0)
+    print_message("%-14s %-10s %d kernels, %.1f ms\n", name, processor->name, plans[0]->kernels.count, 1e3 * code.seconds);
   jit_free(&code.jit);
   arena_free(net.arena);
 }
@@ -386,7 +393,8 @@ static void folds(Net *net) {
 
 static void scalars(Net *net) {
   Id x = input(net, "x", TYPE(net, F32, -1, 11)), y = input(net, "y", TYPE(net, F32, -1, 11));
-  Id k = input(net, "k", TYPE(net, I32, -1, 11)), m = input(net, "m", TYPE(net, I32, 11)), t = input(net, "t", TYPE(net, BOOL, -1, 11));
+  Id k = input(net, "k", TYPE(net, I32, -1, 11)), m = input(net, "m", TYPE(net, I32, 11)),
+     t = input(net, "t", TYPE(net, BOOL, -1, 11));
   const Op unary[] = {OP_neg, OP_exp, OP_log, OP_sqrt, OP_sin, OP_cos, OP_tanh, OP_erf, OP_floor, OP_round};
   const Op binary[] = {OP_add, OP_sub, OP_mul, OP_div, OP_floordiv, OP_mod, OP_pow, OP_max, OP_min, OP_lt, OP_le, OP_eq};
   for (int f = 0; f < COUNT_OF(unary); f++) give(net, op_info[unary[f]].name, op1(net, unary[f], x));
@@ -419,10 +427,12 @@ static void moving(Net *net) {
   give(net, "down", graph_cumsum(net->graph, op1(net, OP_exp, x), 0));
   const int turned[] = {1, 0};
   give(net, "turned", graph_transpose(net->graph, x, turned));
-  give(net, "flat", graph_reshape(net->graph, x, 1, (const Dim *[]){dim_multiply(net->module, size(net, -1), size(net, 6))}));
+  give(net, "flat",
+       graph_reshape(net->graph, x, 1, (const Dim *[]){dim_multiply(net->module, size(net, -1), size(net, 6))}));
   Space space = {.ndims = 2, .nresult = 2, .nmaps = 1, .extent = {size(net, -1), size(net, 13)}};
   space.map[0] = (Map){.naxes = 2, .axis = {bare(net, 0), axis_window(1, 1, 1, 0, dim_constant(net->module, -1), 2)}};
-  space.map[0].axis[1] = (Axis){.nterms = 1, .dim = {1}, .coefficient = {1}, .offset = dim_constant(net->module, -1), .divisor = 2};
+  space.map[0].axis[1] =
+      (Axis){.nterms = 1, .dim = {1}, .coefficient = {1}, .offset = dim_constant(net->module, -1), .divisor = 2};
   give(net, "spread", graph_view(net->graph, x, &space, 0.5));
   space.extent[1] = size(net, 9);
   space.map[0].axis[1] = axis_affine(1, -1, dim_constant(net->module, 7));
@@ -441,7 +451,8 @@ TEST(scalars)
 TEST(moving)
 
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(test_scalars), cmocka_unit_test(test_folds), cmocka_unit_test(test_moving),
-                                     cmocka_unit_test(test_products), cmocka_unit_test(test_convolutions)};
+  const struct CMUnitTest tests[] = {cmocka_unit_test(test_scalars), cmocka_unit_test(test_folds),
+                                     cmocka_unit_test(test_moving), cmocka_unit_test(test_products),
+                                     cmocka_unit_test(test_convolutions)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

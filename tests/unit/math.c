@@ -16,16 +16,16 @@ typedef struct Case {
   const char *name;
   EmitUnary *emit;
   double (*exact)(double x);
-  double ulps;      /* over all floats up to `limit` */
+  double ulps; /* over all floats up to `limit` */
   double limit;
 } Case;
 
 static double nearest_even(double x) { return rint(x); }
 
 static const Case cases[] = {
-    {"exp", emit_exp, exp, 1.0, INFINITY},   {"log", emit_log, log, 1.0, INFINITY},
-    {"tanh", emit_tanh, tanh, 2.0, INFINITY}, {"erf", emit_erf, erf, 2.0, INFINITY},
-    {"sin", emit_sin, sin, 2.0, 1e6},        {"cos", emit_cos, cos, 2.0, 1e6},
+    {"exp", emit_exp, exp, 1.0, INFINITY},     {"log", emit_log, log, 1.0, INFINITY},
+    {"tanh", emit_tanh, tanh, 2.0, INFINITY},  {"erf", emit_erf, erf, 2.0, INFINITY},
+    {"sin", emit_sin, sin, 2.0, 1e6},          {"cos", emit_cos, cos, 2.0, 1e6},
     {"floor", emit_floor, floor, 0, INFINITY}, {"round", emit_round, nearest_even, 0, INFINITY},
 };
 
@@ -36,9 +36,7 @@ static void emit_loop(Emitter *emitter, const char *name, EmitUnary *unary) {
   LLVMValueRef function = emitter->function = LLVMAddFunction(emitter->module, name, type);
   const char *keys[] = {"target-cpu", "target-features"};
   const char *values[] = {emitter->processor->name, emitter->processor->features};
-  for (int k = 0; k < 2; k++) {
-    LLVMAddTargetDependentFunctionAttr(function, keys[k], values[k]);
-  }
+  for (int k = 0; k < 2; k++) { LLVMAddTargetDependentFunctionAttr(function, keys[k], values[k]); }
   LLVMPositionBuilderAtEnd(emitter->builder, new_block(emitter, "entry"));
   Looping loop;
   loop_open(emitter, &loop, const_i64(emitter, 0), LLVMGetParam(function, 3), LANES, -1, NULL, 0);
@@ -71,7 +69,10 @@ static float from_bits(uint32_t bits) {
 
 /* Half of them any bits, half of moderate size. */
 static float sample(int k) {
-  static const float special[] = {0.0f, -0.0f, 1.0f, -1.0f, INFINITY, -INFINITY, NAN, 0x1p-149f, -0x1p-149f, 0x1.fffffep127f, -0x1.fffffep127f, 2.0f, -2.0f, 0.5f, 3.0f, -3.0f, 0x1p-126f, 88.72283f, -103.97f, 8388608.5f, 0.49999997f, 2.5f, -0.5f};
+  static const float special[] = {
+      0.0f, -0.0f, 1.0f, -1.0f, INFINITY, -INFINITY, NAN,       0x1p-149f, -0x1p-149f, 0x1.fffffep127f, -0x1.fffffep127f,
+      2.0f, -2.0f, 0.5f, 3.0f,  -3.0f,    0x1p-126f, 88.72283f, -103.97f,  8388608.5f, 0.49999997f,     2.5f,
+      -0.5f};
   if (k < COUNT_OF(special)) return special[k];
   if (k % 2) return from_bits(draw());
   float scale = ldexpf(1.0f, (int)(draw() % 14) - 6);
@@ -82,7 +83,11 @@ static float sample(int k) {
 static double ulps_between(float got, double exact) {
   float rounded = (float)exact;
   if (isnan(exact)) return isnan(got) ? 0 : INFINITY;
-  if (isinf(rounded) || isinf(got)) return rounded == got ? 0 : fabs(exact) < 0x1.ffffffp127 && isinf(got) ? INFINITY : isinf(rounded) && fabsf(got) == 0x1.fffffep127f ? 1 : INFINITY;
+  if (isinf(rounded) || isinf(got))
+    return rounded == got                                    ? 0
+           : fabs(exact) < 0x1.ffffffp127 && isinf(got)      ? INFINITY
+           : isinf(rounded) && fabsf(got) == 0x1.fffffep127f ? 1
+                                                             : INFINITY;
   if (exact == 0 && got == 0) return 0;
   int exponent;
   frexp(exact, &exponent);
@@ -120,7 +125,8 @@ static void check_pow(Function *function, const char *processor) {
     double ulps = ulps_between(results[k], pow((double)xs[k], (double)ys[k]));
     if (ulps > worst) worst = ulps, at = k;
   }
-  print_message("%-12s pow    %.3f ulp at %.9g, %.9g: %.9g\n", processor, worst, (double)xs[at], (double)ys[at], (double)results[at]);
+  print_message("%-12s pow    %.3f ulp at %.9g, %.9g: %.9g\n", processor, worst, (double)xs[at], (double)ys[at],
+                (double)results[at]);
   assert_true(worst <= 1.0);
 }
 
@@ -160,7 +166,8 @@ int main(void) {
   xs = malloc(SAMPLES * sizeof *xs), ys = malloc(SAMPLES * sizeof *ys), results = malloc(SAMPLES * sizeof *results);
   if (!xs || !ys || !results) return 1;
   memset(ys, 0, SAMPLES * sizeof *ys);
-  const struct CMUnitTest tests[] = {cmocka_unit_test(test_native), cmocka_unit_test(test_v3), cmocka_unit_test(test_plain)};
+  const struct CMUnitTest tests[] = {cmocka_unit_test(test_native), cmocka_unit_test(test_v3),
+                                     cmocka_unit_test(test_plain)};
   int failed = cmocka_run_group_tests(tests, NULL, NULL);
   free(xs), free(ys), free(results);
   return failed;
