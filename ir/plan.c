@@ -24,16 +24,16 @@ Id plan_buffer(Plan *plan, Memory memory, Type type, int index, const char *name
 
 static bool kernel_name_is_taken(const Plan *plan, const char *name) {
   for (int k = 0; k < plan->kernels.count; k++) {
-    if (strcmp(plan->kernels.items[k].name, name) == 0) return true;
+    if (plan->kernels.items[k].name == name) return true;
   }
   return false;
 }
 
 Kernel *plan_kernel(Plan *plan, const char *name, const Place *place) {
   Arena *arena = plan->module->arena;
-  const char *own = name;
-  for (int k = 2; kernel_name_is_taken(plan, own); k++) own = arena_format(arena, "%s_%d", name, k);
-  Kernel kernel = {.name = intern(own), .place = place};
+  const char *own = intern(name);
+  for (int k = 2; kernel_name_is_taken(plan, own); k++) own = intern(arena_format(arena, "%s_%d", name, k));
+  Kernel kernel = {.name = own, .place = place};
   PUSH(arena, &plan->kernels, kernel);
   return &plan->kernels.items[plan->kernels.count - 1];
 }

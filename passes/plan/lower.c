@@ -355,22 +355,36 @@ static bool reads_before_overwritten(const Stage *stage, Id buffer) {
   return false;
 }
 
-Id order_overwriters(Plan *plan, int first) {
-  for (int done = first; done < plan->kernels.count; done++) {
-    int pick = -1;
-    for (int k = done; k < plan->kernels.count && pick < 0; k++) {
-      Id written = plan->kernels.items[k].stages.items[0].stores.items[0].access.buffer;
-      bool free = true;
-      for (int other = done; other < plan->kernels.count && free; other++) {
-        free = !reads_before_overwritten(&plan->kernels.items[other].stages.items[0], written);
-      }
-      if (free) pick = k;
-    }
-    if (pick < 0) return plan->kernels.items[done].stages.items[0].stores.items[0].access.buffer;
-    Kernel kernel = plan->kernels.items[pick];
-    plan->kernels.items[pick] = plan->kernels.items[done];
-    plan->kernels.items[done] = kernel;
+/* The first of the stages left whose target none of the others left still reads, -1 if there is none. */
+static int free_overwriter(const bool *reads, const int *left, int nleft, int count) {
+  for (int k = 0; k < nleft; k++) {
+    bool free = true;
+    for (int other = 0; other < nleft && free; other++) free = !reads[left[other] * count + left[k]];
+    if (free) return k;
   }
+  return -1;
+}
+
+Id order_overwriters(Plan *plan, int first) {
+  int count = plan->kernels.count - first, nleft = count;
+  const Kernel *stages = plan->kernels.items + first;
+  bool *reads = NEW_ARRAY(plan->module->arena, bool, count *count + 1);
+  int *left = NEW_ARRAY(plan->module->arena, int, count + 1);
+  Kernel *ordered = NEW_ARRAY(plan->module->arena, Kernel, count + 1);
+  for (int k = 0; k < count; k++) {
+    Id written = stages[k].stages.items[0].stores.items[0].access.buffer;
+    left[k] = k;
+    for (int other = 0; other < count; other++) {
+      reads[other * count + k] = reads_before_overwritten(&stages[other].stages.items[0], written);
+    }
+  }
+  for (int done = 0; done < count; done++) {
+    int pick = free_overwriter(reads, left, nleft, count);
+    if (pick < 0) return stages[left[0]].stages.items[0].stores.items[0].access.buffer;
+    ordered[done] = stages[left[pick]];
+    memmove(left + pick, left + pick + 1, (size_t)(--nleft - pick) * sizeof *left);
+  }
+  memcpy(plan->kernels.items + first, ordered, (size_t)count * sizeof *ordered);
   return 0;
 }
 
@@ -404,17 +418,40 @@ static bool lower_finals(Lowering *lowering) {
   return false;
 }
 
+void start_round(Lowering *lowering) {
+  for (Id id = 1; id < lowering->graph->nodes.count; id++) {
+    if (lowering->next_root[id]) lowering->root[id] = true;
+  }
+}
+
+/* True if the last stage could not be made; its culprit is a root from the next round on. */
+bool stumbled(Lowering *lowering) {
+  Id culprit = lowering->culprit;
+  if (!culprit) return false;
+  if (culprit != RESTART) {
+    if (lowering->root[culprit]) bug("lowering %s makes no progress at %%%d", lowering->graph->name, culprit);
+    lowering->next_root[culprit] = true;
+  }
+  lowering->culprit = RESTART;
+  return true;
+}
+
+/* Goes on after a stumble, to find all that must be roots in few rounds. */
 bool lower_roots(Lowering *lowering) {
   const Graph *graph = lowering->graph;
-  lowering->culprit = 0;
+  bool good = true;
   lowering->buffer = NEW_ARRAY(lowering->module->arena, Id, graph->nodes.count);
   for (Id id = 1; id < graph->nodes.count; id++) {
     const Node *node = graph_node(graph, id);
+    lowering->culprit = 0;
     if (!lowering->root[id] || !lowering->live[id]) continue;
     lower_rules[node->op](lowering, id);
-    if (lowering->culprit) return false;
+    if (!stumbled(lowering)) continue;
+    good = false;
+    if (node->type.dtype != NONE) buffer_for(lowering, id); /* so that its readers can be tried */
   }
-  return true;
+  lowering->culprit = good ? 0 : RESTART;
+  return good;
 }
 
 Plan *plan_lower(const Graph *graph, bool inlined) {
@@ -427,10 +464,8 @@ Plan *plan_lower(const Graph *graph, bool inlined) {
     lowering.states = NEW_ARRAY(module->arena, Id, module->symbols.count);
     lowering.source = NEW_ARRAY(module->arena, Id, graph->nodes.count);
     PUSH(module->arena, &lowering.plan->regions, (Region){.turn = -1});
+    start_round(&lowering);
     if (lower_roots(&lowering) && lower_results(&lowering) && lower_finals(&lowering)) return lowering.plan;
-    Id culprit = lowering.culprit;
-    if (culprit == RESTART) continue;
-    if (!culprit || lowering.root[culprit]) bug("lowering %s makes no progress at %%%d", graph->name, culprit);
-    lowering.root[culprit] = true;
+    stumbled(&lowering);
   }
 }

@@ -8,13 +8,14 @@ typedef struct Lowering {
   const Graph *graph;
   Module *module;
   Plan *plan;
-  bool inlined; /* false: every op is a root */
-  bool *live;   /* by node: some result, final or root needs it */
-  bool *root;   /* by node: has a buffer */
-  Id *buffer;   /* by node: the buffer of a root, 0: none yet */
-  Id *source;   /* by node: the buffer of what has memory anyway (arg, state, array, pick), 0: none yet */
-  Id *states;   /* by symbol: its buffer, 0: none yet */
-  Id culprit;   /* the value that must be a root after all; RESTART: one in a scan's body, marked already */
+  bool inlined;    /* false: every op is a root */
+  bool *live;      /* by node: some result, final or root needs it */
+  bool *root;      /* by node: has a buffer */
+  bool *next_root; /* by node: will be one in the next round */
+  Id *buffer;      /* by node: the buffer of a root, 0: none yet */
+  Id *source;      /* by node: the buffer of what has memory anyway (arg, state, array, pick), 0: none yet */
+  Id *states;      /* by symbol: its buffer, 0: none yet */
+  Id culprit;      /* the value that must be a root after all; RESTART: one in a scan's body, marked already */
   /* scans */
   struct Lowering **bodies;   /* by scan node: its body's lowering, kept over restarts with its roots */
   int region;                 /* the loop that stages go into; 0: the entry itself */
@@ -56,6 +57,8 @@ bool compose_axis(Module *module, const Axis *axis, const Axis *dims, Axis *comp
 void lower_scan(Lowering *lowering, Id id);
 
 /* lower.c's own, for stages made elsewhere (scans). */
+void start_round(Lowering *lowering); /* what stumbled in the last round is a root in this one */
+bool stumbled(Lowering *lowering);    /* a stage could not be made; its culprit is a root from the next round on */
 bool lower_roots(Lowering *lowering); /* all stages of a graph's roots; false if lowering must start over */
 /* A stage that copies a value to `buffer`, behind `lead` (which may be NULL) as the index of a leading axis. */
 bool lower_copy(Lowering *lowering, Id value, Id buffer, const Dim *lead);

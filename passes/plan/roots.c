@@ -87,6 +87,7 @@ void choose_roots(Lowering *lowering) {
   int count = graph->nodes.count;
   lowering->live = NEW_ARRAY(arena, bool, count);
   lowering->root = NEW_ARRAY(arena, bool, count);
+  lowering->next_root = NEW_ARRAY(arena, bool, count);
   mark_live(graph, lowering->live);
   for (Id id = 1; id < count; id++) lowering->root[id] = must_be_root(graph_node(graph, id));
   int *readers = count_readers(lowering);

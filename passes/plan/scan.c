@@ -24,6 +24,7 @@ static Lowering *body_of(Lowering *lowering, Id id) {
     lowering->bodies[id] = body;
   }
   Lowering *body = lowering->bodies[id];
+  start_round(body);
   body->plan = lowering->plan;
   body->states = lowering->states;
   body->source = NEW_ARRAY(lowering->module->arena, Id, scan->body->nodes.count);
@@ -106,18 +107,13 @@ void lower_scan(Lowering *lowering, Id id) {
     if (!pair_type(lowering->graph, node, scan->ncarry + k, &type)) bug("a scan without its yield %d", k);
     yields[k] = plan_buffer(lowering->plan, MEMORY_ARENA, type, 0, scan->body->results.items[scan->ncarry + k].name);
   }
+  bind_picks(lowering, id, carries, yields);
   if (!bind_parameters(lowering, node, body, carries)) return;
   Region region = {.parent = lowering->region, .turn = body->turn, .trips = scan->trips, .reverse = scan->reverse};
   PUSH(arena, &lowering->plan->regions, region);
   body->region = lowering->plan->regions.count - 1;
   if (!lower_roots(body) || !finish_turn(body, scan, carries, yields)) {
-    Id culprit = body->culprit;
-    if (culprit != RESTART) {
-      if (!culprit || body->root[culprit]) bug("lowering a scan makes no progress at %%%d", culprit);
-      body->root[culprit] = true;
-    }
+    stumbled(body);
     lowering->culprit = RESTART;
-    return;
   }
-  bind_picks(lowering, id, carries, yields);
 }
