@@ -279,22 +279,63 @@ static void build_model(Builder *b) {
   if (diagnostics_errors(b->diagnostics) == 0) warn_of_unused(b, file);
 }
 
-Module *build_source(Arena *arena, Diagnostics *diagnostics, const Source *source) {
-  Builder builder = {.arena = arena, .diagnostics = diagnostics}, *b = &builder;
-  Source *prelude = NEW(arena, Source);
+/* The prelude, the file and what it imports; false after errors. */
+static bool load_all(Builder *b, const Source *source) {
+  Source *prelude = NEW(b->arena, Source);
   *prelude = (Source){.name = "prelude.nn", .text = prelude_text, .length = strlen(prelude_text), .users = false};
-  b->module = module_new(arena, diagnostics, "model");
+  b->module = module_new(b->arena, b->diagnostics, "model");
   b->prelude = load_file(b, prelude, "prelude.nn", NULL);
-  int before = diagnostics_errors(diagnostics);
+  int before = diagnostics_errors(b->diagnostics);
   b->main = load_file(b, source, source->name, NULL);
-  if (!b->main || !b->prelude || diagnostics_errors(diagnostics) > before) return NULL;
+  if (!b->main || !b->prelude || diagnostics_errors(b->diagnostics) > before) return false;
   if (!b->main->file->model) {
     Place place = {.source = source};
-    error_at(diagnostics, &place, "the file names no model");
-    help_for(diagnostics, "begin it with: model name");
-    return NULL;
+    error_at(b->diagnostics, &place, "the file names no model");
+    help_for(b->diagnostics, "begin it with: model name");
+    return false;
   }
   b->module->name = b->main->file->model;
+  return true;
+}
+
+/* Does the file do arithmetic on layers, so that their tensors must be known before they are applied? */
+static bool has_trees(const FileScope *file) {
+  for (int k = 0; k < file->file->statements.count; k++) {
+    const Statement *statement = file->file->statements.items[k];
+    bool weight = statement->kind == STATEMENT_STATE || statement->kind == STATEMENT_PARAM;
+    if (weight && statement->weight.type.shape && statement->weight.type.shape->kind != EXPRESSION_LIST) return true;
+    if (statement->kind != STATEMENT_ROUTINE || !statement->routine->body) continue;
+    const Block *body = statement->routine->body;
+    for (int j = 0; j < body->statements.count; j++) {
+      const Statement *inner = body->statements.items[j];
+      if (inner->kind != STATEMENT_UPDATE) continue;
+      for (int i = 0; i < inner->assign.targets.count; i++) {
+        const Expression *target = inner->assign.targets.items[i];
+        const Global *global =
+            target->kind == EXPRESSION_NAME ? find_global((FileScope *)(uintptr_t)file, target->name) : NULL;
+        if (target->kind == EXPRESSION_MEMBER || (global && global->statement->kind == STATEMENT_LAYER)) return true;
+      }
+    }
+  }
+  return false;
+}
+
+/* Builds once for nobody, to learn which params and states there are. */
+static void learn_weights(Builder *b, const Source *source) {
+  Builder first = {.arena = b->arena, .diagnostics = diagnostics_new(b->arena), .known = b->known};
+  if (!load_all(&first, source)) return;
+  build_model(&first);
+  b->known.count = 0;
+  for (int k = 0; k < first.module->symbols.count; k++) {
+    const Symbol *symbol = &first.module->symbols.items[k];
+    PUSH(b->arena, &b->known, ((Known){symbol->name, symbol->type, symbol->trainable, symbol->init}));
+  }
+}
+
+Module *build_source(Arena *arena, Diagnostics *diagnostics, const Source *source) {
+  Builder builder = {.arena = arena, .diagnostics = diagnostics}, *b = &builder;
+  if (!load_all(b, source)) return NULL;
+  if (has_trees(b->main)) learn_weights(b, source);
   build_model(b);
   if (diagnostics_errors(diagnostics) > 0) return NULL;
   Text why = {0};

@@ -193,8 +193,17 @@ typedef struct Frame {
   bool def;                 /* a def's body: := in it is silent outside of training */
   bool infer, stop;         /* how the layer that led here was taken */
   bool initialising;        /* evaluating what a param starts from */
+  bool failed;              /* the rest of the def would only repeat what was reported */
   int depth;
 } Frame;
+
+/* What a first round of building found out: the params and states by dotted name. */
+typedef struct Known {
+  const char *path;
+  Type type;                /* its sizes are constants, by value: they belong to another module */
+  bool trainable;
+  Initialiser init;
+} Known;
 
 struct Builder {
   Arena *arena;
@@ -204,6 +213,7 @@ struct Builder {
   Vec(FileScope *) files;
   Part root;                /* the top-level layers, params and states */
   Vec(Weight *) weights;    /* by symbol */
+  Vec(Known) known;         /* of a model that does arithmetic on layers */
   Scope *scope;
   Frame *frame;
   Level *level;             /* NULL outside of entries */
@@ -213,7 +223,7 @@ struct Builder {
 
 /* ---- build_value.c: making values, turning them into tensors, showing them ---- */
 
-extern const Value value_error, value_none, value_absent;
+extern const Value value_error, no_value, value_absent;
 Value value_whole(int64_t value);
 Value value_real(double value);
 Value value_bool(bool truth);

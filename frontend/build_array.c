@@ -128,7 +128,8 @@ static Value builtin_reshape(Builder *b, Value *arguments) {
       continue;
     }
     if (!want_size(b, &item, "a size", &size[k])) return value_error;
-    if (size[k]->low < 1) return fault(b, NULL, "%s is no size", value_text(b, &item));
+    if (size[k]->low < 1 && size[k]->high >= 1) check_size(b, size[k], 1, size[k]->high, "a size is at least 1");
+    if (size[k]->high < 1) return fault(b, NULL, "%s is no size", value_text(b, &item));
     known = dim_multiply(b->module, known, size[k]);
     if (!known) return fault(b, NULL, "the shape has too many elements");
   }

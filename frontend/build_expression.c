@@ -283,18 +283,34 @@ bool condition(Builder *b, const Expression *expression, bool *truth) {
   return false;
 }
 
+/* Whatever the branches would have set is not known either. */
+static void spoil_assigned(Builder *b, const Block *block) {
+  for (int k = 0; block && k < block->statements.count; k++) {
+    const Statement *statement = block->statements.items[k];
+    if (statement->kind != STATEMENT_ASSIGN) continue;
+    for (int j = 0; j < statement->assign.targets.count; j++) {
+      set_variable(b, statement->assign.targets.items[j]->name, value_error);
+    }
+  }
+}
+
 static Value evaluate_if(Builder *b, const Expression *expression) {
   bool truth;
-  if (!condition(b, expression->branch.condition, &truth)) return value_error;
+  if (!condition(b, expression->branch.condition, &truth)) {
+    spoil_assigned(b, &expression->branch.then);
+    spoil_assigned(b, expression->branch.otherwise);
+    return value_error;
+  }
   if (truth) return evaluate_block(b, &expression->branch.then, true);
-  return expression->branch.otherwise ? evaluate_block(b, expression->branch.otherwise, true) : value_none;
+  return expression->branch.otherwise ? evaluate_block(b, expression->branch.otherwise, true) : no_value;
 }
 
 Value evaluate_block(Builder *b, const Block *block, bool value_wanted) {
-  Value value = value_none;
+  Value value = no_value;
   for (int k = 0; k < block->statements.count; k++) {
     bool last = k + 1 == block->statements.count;
     value = run_statement(b, block->statements.items[k], value_wanted && last);
+    if (b->frame->failed) return value_error;
   }
   return value;
 }

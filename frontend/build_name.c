@@ -170,7 +170,7 @@ static Value find_in_file(Builder *b, FileScope *file, const char *name, bool ca
 static Value special_name(Builder *b, const char *name) {
   if (strcmp(name, "training") == 0) return value_bool(in_training(b));
   if (strcmp(name, "initialising") == 0) return value_bool(b->frame && b->frame->initialising);
-  if (strcmp(name, "none") == 0) return value_none;
+  if (strcmp(name, "none") == 0) return no_value;
   if (strcmp(name, "pi") == 0) return value_real(3.14159265358979323846);
   return value_absent;
 }

@@ -272,7 +272,7 @@ static Value close_scan(Builder *b, Loop *loop) {
     Weight *weight = b->weights.items[loop->build.carried.items[k]];
     if (!update_weight(b, weight, graph_pick(graph, pair, written + k))) return value_error;
   }
-  if (scan.nyield == 0) return value_none;
+  if (scan.nyield == 0) return no_value;
   Value *yields = NEW_ARRAY(b->arena, Value, scan.nyield);
   for (int k = 0; k < scan.nyield; k++) {
     Id id = graph_pick(graph, pair, scan.ncarry + k);

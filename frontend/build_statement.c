@@ -36,7 +36,20 @@ static Value snapshot(Builder *b, const char *name, Value value) {
   return value;
 }
 
+static void warn_of_shadow(Builder *b, const Expression *target) {
+  const Global *global = find_global(b->scope->file, target->name);
+  if (!global || !b->scope->file->source->users) return;
+  StatementKind kind = global->statement->kind;
+  if (kind != STATEMENT_LAYER && kind != STATEMENT_DIM) return;
+  for (Scope *scope = b->scope; scope; scope = scope->parent) {
+    if (local_variable(scope, target->name)) return;
+  }
+  warning_at(b->diagnostics, place_at(b, target), "'%s' hides the %s of that name", target->name,
+             kind == STATEMENT_LAYER ? "layer" : "dim");
+}
+
 static void assign_name(Builder *b, const Expression *target, Value value) {
+  warn_of_shadow(b, target);
   if (is_weight_name(b, target->name)) {
     fault(b, NULL, "'=' on '%s', which is a param or state", target->name);
     help_for(b->diagnostics, "':=' sets it; for a local choose another name");
@@ -55,7 +68,7 @@ static Value run_assign(Builder *b, const Statement *statement) {
   stand_at_statement(b, statement);
   if (count == 1) {
     assign_name(b, statement->assign.targets.items[0], value);
-    return value_none;
+    return no_value;
   }
   bool fits = (value.kind == VALUE_TUPLE || value.kind == VALUE_LIST) && value.list.count == count;
   if (!fits && !is_error(&value)) {
@@ -69,7 +82,7 @@ static Value run_assign(Builder *b, const Statement *statement) {
   for (int k = 0; k < count; k++) {
     assign_name(b, statement->assign.targets.items[k], fits ? value.list.items[k] : value_error);
   }
-  return value_none;
+  return no_value;
 }
 
 static Value run_update(Builder *b, const Statement *statement) {
@@ -79,7 +92,7 @@ static Value run_update(Builder *b, const Statement *statement) {
     return value_error;
   }
   if (!in_training(b)) {
-    if (b->frame->def) return value_none;
+    if (b->frame->def) return no_value;
     fault_in(b, statement->source, statement->offset, "':=' in a fn: a fn changes no state");
     help_for(b->diagnostics, "make '%s' a step", b->entry->routine->name);
     return value_error;
@@ -95,7 +108,7 @@ static Value run_update(Builder *b, const Statement *statement) {
     stand_at_statement(b, statement);
     update(b, left, !fits ? value_error : count == 1 ? value : value.list.items[k]);
   }
-  return value_none;
+  return no_value;
 }
 
 static Value run_layer(Builder *b, const Statement *statement) {
@@ -118,21 +131,22 @@ static Value run_layer(Builder *b, const Statement *statement) {
   Part *part = find_part(b, outer, statement->layer.name, true);
   part->template = template;
   set_variable(b, statement->layer.name, (Value){.kind = VALUE_LAYER, .part = part});
-  return value_none;
+  return no_value;
 }
 
 static Value run_weight(Builder *b, const Statement *statement) {
   Part *part = b->frame->naming ? b->frame->naming->part : NULL;
   Value value = declare_weight(b, statement, part);
   set_variable(b, statement->weight.name, value);
-  return value_none;
+  return no_value;
 }
 
 static Value run_assert(Builder *b, const Statement *statement) {
   bool truth;
   const char *text = statement->assertion.text;
-  if (!condition(b, statement->assertion.condition, &truth) || truth) return value_none;
+  if (!condition(b, statement->assertion.condition, &truth) || truth) return no_value;
   const Place *place = b->frame->caller ? b->frame->caller : place_of(b, statement->source, statement->offset);
+  b->frame->failed = b->frame->def;
   error_at(b->diagnostics, place, "%s", text ? text : "an assertion does not hold");
   if (b->frame->caller) note_at(b->diagnostics, place_of(b, statement->source, statement->offset), "asserted here");
   return value_error;
@@ -153,7 +167,7 @@ static Value run_for(Builder *b, const Statement *statement) {
     }
     if (high - low > MAX_UNROLL) return fault(b, over, "a for of more than %d turns; scan makes a loop", MAX_UNROLL);
     for (int64_t k = low; k < high; k++) run_for_turn(b, statement, value_whole(k));
-    return value_none;
+    return no_value;
   }
   Value list = evaluate(b, over);
   if (is_error(&list)) return value_error;
@@ -163,7 +177,7 @@ static Value run_for(Builder *b, const Statement *statement) {
     return value_error;
   }
   for (int k = 0; k < list.list.count; k++) run_for_turn(b, statement, list.list.items[k]);
-  return value_none;
+  return no_value;
 }
 
 static Value run_yield(Builder *b, const Statement *statement) {
@@ -187,7 +201,7 @@ static Value run_yield(Builder *b, const Statement *statement) {
       PUSH(b->arena, &level->yields, value_tensor(b, id));
     }
   }
-  return value_none;
+  return no_value;
 }
 
 static Value run_expression(Builder *b, const Statement *statement, bool value_wanted) {

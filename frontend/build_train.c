@@ -248,7 +248,7 @@ Value run_minimize(Builder *b, const Statement *statement) {
   int capacity = b->module->symbols.count + 1, count = 0;
   int *over = NEW_ARRAY(b->arena, int, capacity);
   if (!in_training(b)) {
-    if (b->frame->def) return value_none;
+    if (b->frame->def) return no_value;
     fault_in(b, statement->source, statement->offset, "minimize in a fn: a fn changes no state");
     if (b->entry) help_for(b->diagnostics, "make '%s' a step", b->entry->routine->name);
     return value_error;
@@ -271,5 +271,5 @@ Value run_minimize(Builder *b, const Statement *statement) {
     Value done = apply_optimizer(b, optimizer, &given, weight, g.gradients.items[k], statement->minimize.optimizer);
     good = !is_error(&done);
   }
-  return good ? value_none : value_error;
+  return good ? no_value : value_error;
 }

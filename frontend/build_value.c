@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-const Value value_error = {.kind = VALUE_ERROR}, value_none = {.kind = VALUE_NONE}, value_absent = {.kind = VALUE_ABSENT};
+const Value value_error = {.kind = VALUE_ERROR}, no_value = {.kind = VALUE_NONE}, value_absent = {.kind = VALUE_ABSENT};
 
 Value value_whole(int64_t value) {
   return (Value){.kind = VALUE_NUMBER, .number = {.whole = true, .value = value, .real = (double)value}};

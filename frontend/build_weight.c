@@ -200,6 +200,7 @@ static Value no_weights_here(Builder *b, const Statement *statement) {
                         : b->entry->routine->kind == ROUTINE_FN ? "a fn"
                                                                 : "a step";
   if (b->frame->def) {
+    b->frame->failed = true;
     fault_in(b, statement->source, statement->offset, "this makes the %s '%s', and %s makes none of its own", kind,
              statement->weight.name, routine);
     help_for(b->diagnostics, "name it at the top level, as in: layer f = ..., and apply that: f(x)");
@@ -213,7 +214,7 @@ static Value no_weights_here(Builder *b, const Statement *statement) {
 Value declare_weight(Builder *b, const Statement *statement, Part *part) {
   Type type;
   Initialiser init = {.kind = INIT_NUMBER};
-  Value value = value_none;
+  Value value = no_value;
   if (!part) return no_weights_here(b, statement);
   const Expression *shape = statement->weight.type.shape, *initial = statement->weight.initialiser;
   if (initial) stand_at(b, initial);
@@ -297,56 +298,49 @@ bool update_weight(Builder *b, Weight *weight, Id value) {
   return true;
 }
 
-static bool update_tree(Builder *b, Value target, Value value) {
-  const Tree *tree = is_tree(&value) ? tree_of(b, &value) : NULL;
-  if (!tree) {
-    if (!is_error(&value))
-      fault(b, NULL, "':=': the layer '%s' takes a like layer, not %s", target.part->path, value_text(b, &value));
-    return false;
-  }
-  for (int k = 0; k < tree->count; k++) {
-    Part *at = target.part;
-    const char *name = tree->names[k], *dot;
-    Id id;
-    while ((dot = strchr(name, '.'))) {
-      at = find_part(b, at, intern_length(name, (size_t)(dot - name)), true);
-      name = dot + 1;
-    }
-    if (!want_tensor(b, &tree->leaves[k], NONE, &id)) return false;
-    Weight *weight = find_weight(at, intern(name));
-    if (!weight) { /* a layer that nothing applies takes its shapes from here */
-      if (target.part->applied) {
-        fault(b, NULL, "':=': the layer '%s' has no '%s'", target.part->path, tree->names[k]);
-        return false;
-      }
-      Type type = *graph_type(b->level->graph, id);
-      weight = make_weight(b, at, intern(name), &type, false, (Initialiser){.kind = INIT_NUMBER}, place_at(b, b->at));
-    }
-    if (!weight || !update_weight(b, weight, id)) return false;
-  }
-  return true;
-}
-
-Value update(Builder *b, Value target, Value value) {
-  Id id;
-  if (is_error(&target) || is_error(&value)) return value_error;
-  if (target.kind == VALUE_LAYER) return update_tree(b, target, value) ? value_none : value_error;
-  if (target.kind != VALUE_WEIGHT) {
-    fault(b, NULL, "':=' sets a param or a state, not %s", value_text(b, &target));
-    help_for(b->diagnostics, "a local is set by '='");
-    return value_error;
-  }
-  if (!want_tensor(b, &value, is_data(&value) ? NONE : value_dtype(b, &target), &id)) return value_error;
-  return update_weight(b, target.weight, id) ? value_none : value_error;
-}
-
 /* ---- trees ---- */
+
+/* Makes the weight at a dotted path below a part. */
+static Weight *make_leaf(Builder *b, Part *part, const char *name, const Type *type, bool trainable, Initialiser init) {
+  const char *dot;
+  while ((dot = strchr(name, '.'))) {
+    part = find_part(b, part, intern_length(name, (size_t)(dot - name)), true);
+    name = dot + 1;
+  }
+  return make_weight(b, part, intern(name), type, trainable, init, b->level ? b->level->graph->here : place_at(b, b->at));
+}
+
+/* A layer that was not applied yet, but will be: its weights are made now, as the first round found them. */
+static void make_known(Builder *b, Part *part) {
+  size_t length = strlen(part->path);
+  for (int k = 0; k < b->known.count; k++) {
+    const Known *known = &b->known.items[k];
+    if (strncmp(known->path, part->path, length) != 0 || known->path[length] != '.') continue;
+    Type type = {.dtype = known->type.dtype, .rank = known->type.rank};
+    for (int axis = 0; axis < type.rank; axis++) type.size[axis] = dim_constant(b->module, known->type.size[axis]->value);
+    make_leaf(b, part, known->path + length + 1, &type, known->trainable, known->init);
+  }
+}
+
+/* A layer that nothing applies takes its tensors from what it is set beside. */
+static void make_like(Builder *b, Part *part, const Tree *tree) {
+  for (int k = 0; k < tree->count; k++) {
+    const Value *leaf = &tree->leaves[k];
+    if (leaf->kind == VALUE_WEIGHT) {
+      Symbol symbol = b->module->symbols.items[leaf->weight->symbol];
+      make_leaf(b, part, tree->names[k], &symbol.type, symbol.trainable, symbol.init);
+    } else if (leaf->kind == VALUE_TENSOR) {
+      make_leaf(b, part, tree->names[k], tensor_type(leaf), false, (Initialiser){.kind = INIT_NUMBER});
+    }
+  }
+}
 
 bool is_tree(const Value *value) { return value->kind == VALUE_TREE || value->kind == VALUE_LAYER; }
 
 const Tree *tree_of(Builder *b, const Value *value) {
   if (value->kind == VALUE_TREE) return value->tree;
   Part *part = value->part;
+  if (count_weights(part) == 0) make_known(b, part);
   int capacity = b->module->symbols.count, count = 0;
   int *symbols = NEW_ARRAY(b->arena, int, capacity + 1);
   collect_weights(part, false, symbols, &count, capacity);
@@ -371,6 +365,12 @@ static const Value *find_leaf(const Tree *tree, const char *name) {
 
 Value map_trees(Builder *b, Value (*leaf)(Builder *b, void *user, Value x, Value y), void *user, Value x, Value y) {
   const Tree *left = is_tree(&x) ? tree_of(b, &x) : NULL, *right = is_tree(&y) ? tree_of(b, &y) : NULL;
+  if (left && right && (left->count == 0) != (right->count == 0)) {
+    const Value *empty = left->count == 0 ? &x : &y;
+    if (empty->kind == VALUE_LAYER) make_like(b, empty->part, left->count == 0 ? right : left);
+    left = tree_of(b, &x);
+    right = tree_of(b, &y);
+  }
   const Tree *shape = left ? left : right;
   if (left && right && left->count != right->count) {
     return fault(b, NULL, "the layers differ: one has %d tensors, the other %d", left->count, right->count);
@@ -391,4 +391,46 @@ Value map_trees(Builder *b, Value (*leaf)(Builder *b, void *user, Value x, Value
     if (is_error(&tree->leaves[k])) return value_error;
   }
   return (Value){.kind = VALUE_TREE, .tree = tree};
+}
+
+/* ---- := ---- */
+
+static bool update_tree(Builder *b, Value target, Value value) {
+  const Tree *tree = is_tree(&value) ? tree_of(b, &value) : NULL;
+  if (!tree) {
+    if (!is_error(&value))
+      fault(b, NULL, "':=': the layer '%s' takes a like layer, not %s", target.part->path, value_text(b, &value));
+    return false;
+  }
+  if (count_weights(target.part) == 0) make_known(b, target.part);
+  if (count_weights(target.part) == 0) make_like(b, target.part, tree);
+  for (int k = 0; k < tree->count; k++) {
+    Part *at = target.part;
+    const char *name = tree->names[k], *dot;
+    Id id;
+    while (at && (dot = strchr(name, '.'))) {
+      at = find_part(b, at, intern_length(name, (size_t)(dot - name)), false);
+      name = dot + 1;
+    }
+    Weight *weight = at ? find_weight(at, intern(name)) : NULL;
+    if (!weight) {
+      fault(b, NULL, "':=': the layer '%s' has no '%s'", target.part->path, tree->names[k]);
+      return false;
+    }
+    if (!want_tensor(b, &tree->leaves[k], NONE, &id) || !update_weight(b, weight, id)) return false;
+  }
+  return true;
+}
+
+Value update(Builder *b, Value target, Value value) {
+  Id id;
+  if (is_error(&target) || is_error(&value)) return value_error;
+  if (target.kind == VALUE_LAYER) return update_tree(b, target, value) ? no_value : value_error;
+  if (target.kind != VALUE_WEIGHT) {
+    fault(b, NULL, "':=' sets a param or a state, not %s", value_text(b, &target));
+    help_for(b->diagnostics, "a local is set by '='");
+    return value_error;
+  }
+  if (!want_tensor(b, &value, is_data(&value) ? NONE : value_dtype(b, &target), &id)) return value_error;
+  return update_weight(b, target.weight, id) ? no_value : value_error;
 }
