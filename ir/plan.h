@@ -53,10 +53,10 @@ enum {
   SCALAR_LOAD = OP_COUNT,    /* access; number if the element is absent */
   SCALAR_NUMBER,             /* number */
   SCALAR_SIZE,               /* dim, as i32 */
-  SCALAR_INDEX,              /* axis 0 of access.map, as i32 (exact by construction) */
+  SCALAR_INDEX,              /* axis 0 of access.map, as i32; anything, if it is not exact: then an INSIDE chooses other */
   SCALAR_INSIDE,             /* bool: all axes of access.map are exact and inside access.as */
   SCALAR_KEY,                /* random_key(a, b); a == -1: number is the stream to start from */
-  SCALAR_RANDOM,             /* random_uniform(a, row-major index of access.map in access.as), f32 */
+  SCALAR_RANDOM,             /* random_uniform(a, row-major index of access.map in access.as), f32; anything outside */
   SCALAR_FOLDED              /* the result of folder `index`; only in scalars from `after` on */
 };
 typedef struct Scalar {

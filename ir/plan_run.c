@@ -192,8 +192,7 @@ static void compute(Executor *executor, const Step *step, const Work *work, Cell
   case SCALAR_SIZE: *result = step->fixed; break;
   case SCALAR_FOLDED: break; /* set by the fold */
   case SCALAR_INDEX:
-    if (!axis_index(&step->reach, work, 0, &element)) fault(executor, "an index is not exact in", 0);
-    result->whole = (int32_t)element;
+    result->whole = axis_index(&step->reach, work, 0, &element) ? (int32_t)element : -1; /* poison, behind an INSIDE */
     break;
   case SCALAR_INSIDE: result->truth = reach_element(executor, &step->reach, work, &element); break;
   case SCALAR_KEY: {
@@ -203,8 +202,9 @@ static void compute(Executor *executor, const Step *step, const Work *work, Cell
     break;
   }
   case SCALAR_RANDOM:
-    if (!reach_element(executor, &step->reach, work, &element)) fault(executor, "a random number is outside of", 0);
-    result->single = random_uniform((uint32_t)values[scalar->a].whole, (uint64_t)element);
+    result->single = reach_element(executor, &step->reach, work, &element)
+                         ? random_uniform((uint32_t)values[scalar->a].whole, (uint64_t)element)
+                         : NAN; /* poison, behind an INSIDE */
     break;
   case OP_where: *result = values[scalar->a].truth ? values[scalar->b] : values[scalar->c]; break;
   default:

@@ -272,10 +272,11 @@ static void lower_scatter(Lowering *lowering, Id id) {
 static void lower_argsort(Lowering *lowering, Id id) {
   const Node *node = graph_node(lowering->graph, id);
   Axis coordinates[MAX_RANK];
-  if (node->type.rank == 0 || dim_is(node->type.size[node->type.rank - 1], 1)) bug("sorting an axis of size 1");
-  Emission emission = emission_begin(lowering, STAGE_SORT, id);
+  bool trivial = dim_is(node->type.size[node->type.rank - 1], 1);
+  Emission emission = emission_begin(lowering, trivial ? STAGE_EACH : STAGE_SORT, id);
   emission_kept_loops(&emission, node->type.size, node->type.rank, coordinates);
-  int key = emit(&emission, node->operands[0], coordinates);
+  Scalar zero = {.op = SCALAR_NUMBER, .dtype = I32, .a = -1, .b = -1, .c = -1};
+  int key = trivial ? emission_scalar(&emission, zero) : emit(&emission, node->operands[0], coordinates);
   if (key < 0) return;
   emission_store(&emission, buffer_for(lowering, id), coordinates, key);
   emission_end(&emission);
