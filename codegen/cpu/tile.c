@@ -428,10 +428,22 @@ static int many(const Nest *nest, int loop) { return loop >= 0 && nest->trip[loo
 
 static uint32_t bit(int loop) { return loop >= 0 ? 1u << loop : 0; }
 
+/* A plan may have been scheduled for more registers than this processor has; as the order of a sum does not depend on the
+ * tile, a smaller one gives the same bits. */
+static void fit_registers(Tiling *tiling, const Processor *processor) {
+  int vectors = processor->registers * processor->vector_bits / 512;
+  if (tiling->most_rows * tiling->most_columns + tiling->most_columns + 1 <= vectors) return;
+  int columns = tiling->most_rows == 1 ? (vectors - 1) / 2 : vectors >= 16 ? 2 : 1;
+  tiling->most_columns = MIN(tiling->most_columns, MAX(columns, 1));
+  int rows = (vectors - 1 - tiling->most_columns) / tiling->most_columns;
+  tiling->most_rows = MIN(tiling->most_rows, MAX(rows, 1));
+}
+
 void emit_contract(Work *work, const Stage *stage) {
   const Tile *tile = &stage->tile;
   Tiling tiling = {.most_rows = MAX(tile->rows, 1), .most_columns = MAX(tile->columns, 1), .rows = 1, .columns = 1};
   Nest *nest = &tiling.nest;
+  fit_registers(&tiling, work->emitter->processor);
   nest_begin(nest, work, stage, tile->vector);
   const Scalar *product = &stage->scalars.items[stage->folders.items[0].value];
   bool tiles = nest->vector >= 0 && product->op == OP_mul && stage->folders.items[0].when < 0;

@@ -280,32 +280,38 @@ static void change_choices(Plan *plan) {
   }
 }
 
+static Plan *plan_of(Net *net, Build *build, bool unfused) {
+  *net = (Net){.arena = arena_new()};
+  net->module = module_new(net->arena, diagnostics_new(net->arena), "test");
+  module_add_dim(net->module, "N", 1, LARGEST, 1, &place);
+  net->graph = graph_new(net->module, "f", GRAPH_STEP);
+  net->graph->here = net->graph->place = &place;
+  build(net);
+  PUSH(net->arena, &net->module->entries, net->graph);
+  PipelineOptions options = default_pipeline;
+  options.verify = true, options.unfused = unfused;
+  Plan **plans;
+  assert_true(pipeline_run(net->module, &options, &plans, NULL));
+  return plans[0];
+}
+
 static void check_on(const char *name, Build *build, const Processor *processor, int turn) {
   static const int64_t sizes[] = {1, 5, 16, LARGEST};
-  Net net = {.arena = arena_new()};
-  net.module = module_new(net.arena, diagnostics_new(net.arena), "test");
-  module_add_dim(net.module, "N", 1, LARGEST, 1, &place);
-  net.graph = graph_new(net.module, "f", GRAPH_STEP);
-  net.graph->here = net.graph->place = &place;
-  build(&net);
-  PUSH(net.arena, &net.module->entries, net.graph);
-  PipelineOptions options = default_pipeline;
-  options.verify = true, options.unfused = turn % 2 == 1;
-  Plan **plans;
-  assert_true(pipeline_run(net.module, &options, &plans, NULL));
-  if (turn > 1) change_choices(plans[0]);
+  Net net;
+  Plan *plan = plan_of(&net, build, turn % 2 == 1);
+  if (turn > 1) change_choices(plan);
   Code code;
   if (getenv("DUMP_PLAN")) {
     Text text = {0};
-    plan_print(plans[0], &text);
+    plan_print(plan, &text);
     fputs(text.bytes, stderr);
     text_free(&text);
   }
-  load(&code, plans[0], processor);
+  load(&code, plan, processor);
   char *label = arena_format(net.arena, "%s, %s, turn %d", name, processor->name, turn);
-  for (int k = 0; k < COUNT_OF(sizes); k++) compare(&net, label, plans[0], &code, sizes[k]);
+  for (int k = 0; k < COUNT_OF(sizes); k++) compare(&net, label, plan, &code, sizes[k]);
   if (turn == 0)
-    print_message("%-14s %-10s %d kernels, %.1f ms\n", name, processor->name, plans[0]->kernels.count, 1e3 * code.seconds);
+    print_message("%-14s %-10s %d kernels, %.1f ms\n", name, processor->name, plan->kernels.count, 1e3 * code.seconds);
   jit_free(&code.jit);
   arena_free(net.arena);
 }
@@ -323,6 +329,50 @@ static void check(const char *name, Build *build) {
     if (processor_runs_here(processor)) check_on(name, build, processor, 0);
   }
   arena_free(arena);
+}
+
+/* ---- the same bits ---- */
+
+/* One plan, one input, code for one processor: its results, in the order of the graph. */
+static Array *results_on(Net *net, Plan *plan, const char *name, int64_t n) {
+  int64_t dims[DIMS] = {n};
+  const Graph *graph = plan->graph;
+  Array *parameters = NEW_ARRAY(net->arena, Array, graph->parameters.count + 1);
+  Array *states = NEW_ARRAY(net->arena, Array, net->module->symbols.count + 1);
+  Array *results = NEW_ARRAY(net->arena, Array, graph->results.count + 1);
+  bool *wanted = NEW_ARRAY(net->arena, bool, graph->results.count + 1);
+  random_state = 7;
+  for (int k = 0; k < graph->parameters.count; k++) {
+    parameters[k] = random_array(net, &graph->parameters.items[k].type, dims);
+  }
+  for (int k = 0; k < net->module->symbols.count; k++) {
+    states[k] = random_array(net, &net->module->symbols.items[k].type, dims);
+  }
+  for (int k = 0; k < graph->results.count; k++) wanted[k] = true;
+  Run run = {.graph = graph, .dims = dims, .parameters = parameters, .states = states, .results = results};
+  run.arena = net->arena;
+  Code code;
+  load(&code, plan, processor_find(net->arena, name));
+  run_code(plan, &code, &run, wanted);
+  jit_free(&code.jit);
+  return results;
+}
+
+/* AVX2 and AVX-512 add in the same order and fuse the same products. */
+static void check_bits(const char *name, Build *build) {
+  Arena *arena = arena_new();
+  bool able = processor_runs_here(processor_find(arena, "x86-64-v4"));
+  arena_free(arena);
+  if (!able) return;
+  Net net;
+  Plan *plan = plan_of(&net, build, false);
+  Array *wide = results_on(&net, plan, "x86-64-v4", LARGEST), *narrow = results_on(&net, plan, "x86-64-v3", LARGEST);
+  for (int k = 0; k < plan->graph->results.count; k++) {
+    size_t bytes = (size_t)array_count(&wide[k]) * array_element_bytes(&wide[k]);
+    if (memcmp(wide[k].data, narrow[k].data, bytes) == 0) continue;
+    fail_msg("%s: %s differs between processors", name, plan->graph->results.items[k].name);
+  }
+  arena_free(net.arena);
 }
 
 /* ---- nets ---- */
@@ -450,9 +500,17 @@ TEST(folds)
 TEST(scalars)
 TEST(moving)
 
+static void test_same_bits(void **unused) {
+  (void)unused;
+  check_bits("products", products);
+  check_bits("convolutions", convolutions);
+  check_bits("folds", folds);
+  check_bits("scalars", scalars);
+}
+
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(test_scalars), cmocka_unit_test(test_folds),
-                                     cmocka_unit_test(test_moving), cmocka_unit_test(test_products),
-                                     cmocka_unit_test(test_convolutions)};
+  const struct CMUnitTest tests[] = {cmocka_unit_test(test_scalars),      cmocka_unit_test(test_folds),
+                                     cmocka_unit_test(test_moving),       cmocka_unit_test(test_products),
+                                     cmocka_unit_test(test_convolutions), cmocka_unit_test(test_same_bits)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
