@@ -95,8 +95,9 @@ static void emit_place(Writing *writing) {
   LLVMValueRef frame = emitter->frame = LLVMGetParam(writing->code->place, 0), highest = glue_long(object, 0);
   LLVMValueRef *offset = NEW_ARRAY(object->arena, LLVMValueRef, plan->buffers.count);
   LLVMValueRef *end = NEW_ARRAY(object->arena, LLVMValueRef, plan->buffers.count);
-  for (Id id = 0; id < plan->buffers.count; id++) {
-    if (id == 0 || plan->buffers.items[id].memory != MEMORY_ARENA) continue;
+  for (Id id = 1; id < plan->buffers.count; id++) {
+    const Buffer *buffer = &plan->buffers.items[id];
+    if (buffer->memory != MEMORY_ARENA || !buffer->bytes) continue; /* without bytes: nobody's */
     highest = larger(object, highest, end_of(writing, id, offset, end));
     glue_store(object, offset[id], frame, 8 * (int64_t)frame_offset(plan, id));
   }
