@@ -157,7 +157,7 @@ static Stage *stage_of(const Fusion *fusion, int k) { return &fusion->plan->kern
 
 /* ---- stages over the same loops ---- */
 
-static bool same_kept_loops(const Stage *a, const Stage *b) {
+bool stages_run_alike(const Stage *a, const Stage *b) {
   if (a->nkept != b->nkept) return false;
   for (int k = 0; k < a->nkept; k++) {
     if (a->loops[k].extent != b->loops[k].extent) return false;
@@ -213,13 +213,13 @@ static int stored_scalar(const Stage *first, const Access *load) {
   return -1;
 }
 
-static void append_stage(Plan *plan, Stage *first, const Stage *second) {
+void stage_append(Plan *plan, Stage *first, const Stage *second, bool hand_over) {
   int *renamed = NEW_ARRAY(plan->module->arena, int, second->scalars.count + 1);
   if (first->kind == STAGE_EACH) first->after = 0;
   for (int k = 0; k < second->scalars.count; k++) {
     Scalar scalar = second->scalars.items[k];
     if (scalar.op == SCALAR_LOAD) {
-      int value = stored_scalar(first, scalar.access);
+      int value = hand_over ? stored_scalar(first, scalar.access) : -1;
       if (value >= 0) {
         renamed[k] = value;
         continue;
@@ -249,12 +249,12 @@ static bool try_join_stages(Fusion *fusion, int a, int b) {
   bool related = false;
   bool kinds = second->kind == STAGE_EACH &&
                (first->kind == STAGE_EACH || first->kind == STAGE_FOLD || first->kind == STAGE_CONTRACT);
-  if (!kinds || !same_kept_loops(first, second)) return false;
+  if (!kinds || !stages_run_alike(first, second)) return false;
   if (first->scalars.count + second->scalars.count > SCALARS_LIMIT) return false;
   if (!points_agree(first, second, &related)) return false;
   if (!related && !share_a_load(first, second)) return false;
   if (!may_join(fusion, a, b)) return false;
-  append_stage(fusion->plan, first, second);
+  stage_append(fusion->plan, first, second, true);
   join_order(fusion, a, b);
   fusion->groups[b].gone = true;
   Kernel *kernel = &fusion->plan->kernels.items[a], *other = &fusion->plan->kernels.items[b];

@@ -344,51 +344,6 @@ bool lower_copy(Lowering *lowering, Id value, Id buffer, const Dim *lead) {
   return true;
 }
 
-/* True if the stage that overwrites a buffer reads `buffer` so that it must run before `buffer` is overwritten; for its own
- * that is so unless it reads just the element that it writes. */
-static bool reads_before_overwritten(const Stage *stage, Id buffer) {
-  const Access *store = &stage->stores.items[0].access;
-  for (int k = 0; k < stage->scalars.count; k++) {
-    const Scalar *scalar = &stage->scalars.items[k];
-    if (scalar->op != SCALAR_LOAD || scalar->access->buffer != buffer) continue;
-    if (store->buffer != buffer || !access_equal(scalar->access, store)) return true;
-  }
-  return false;
-}
-
-/* The first of the stages left whose target none of the others left still reads, -1 if there is none. */
-static int free_overwriter(const bool *reads, const int *left, int nleft, int count) {
-  for (int k = 0; k < nleft; k++) {
-    bool free = true;
-    for (int other = 0; other < nleft && free; other++) free = !reads[left[other] * count + left[k]];
-    if (free) return k;
-  }
-  return -1;
-}
-
-Id order_overwriters(Plan *plan, int first) {
-  int count = plan->kernels.count - first, nleft = count;
-  const Kernel *stages = plan->kernels.items + first;
-  bool *reads = NEW_ARRAY(plan->module->arena, bool, count *count + 1);
-  int *left = NEW_ARRAY(plan->module->arena, int, count + 1);
-  Kernel *ordered = NEW_ARRAY(plan->module->arena, Kernel, count + 1);
-  for (int k = 0; k < count; k++) {
-    Id written = stages[k].stages.items[0].stores.items[0].access.buffer;
-    left[k] = k;
-    for (int other = 0; other < count; other++) {
-      reads[other * count + k] = reads_before_overwritten(&stages[other].stages.items[0], written);
-    }
-  }
-  for (int done = 0; done < count; done++) {
-    int pick = free_overwriter(reads, left, nleft, count);
-    if (pick < 0) return stages[left[0]].stages.items[0].stores.items[0].access.buffer;
-    ordered[done] = stages[left[pick]];
-    memmove(left + pick, left + pick + 1, (size_t)(--nleft - pick) * sizeof *left);
-  }
-  memcpy(plan->kernels.items + first, ordered, (size_t)count * sizeof *ordered);
-  return 0;
-}
-
 static bool lower_results(Lowering *lowering) {
   const Graph *graph = lowering->graph;
   for (int k = 0; k < graph->results.count; k++) {

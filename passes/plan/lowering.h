@@ -62,7 +62,7 @@ bool stumbled(Lowering *lowering);    /* a stage could not be made; its culprit 
 bool lower_roots(Lowering *lowering); /* all stages of a graph's roots; false if lowering must start over */
 /* A stage that copies a value to `buffer`, behind `lead` (which may be NULL) as the index of a leading axis. */
 bool lower_copy(Lowering *lowering, Id value, Id buffer, const Dim *lead);
-/* Brings the last stages, from kernel `first` on, each of which overwrites what others of them may read, into an order in
+/* overwrite.c. Brings the last stages, from kernel `first` on, each of which overwrites what others of them may read, into an order in
  * which each reads old values; if there is none (a := b beside b := a), a buffer whose new value needs memory of its own
  * first, else 0. */
 Id order_overwriters(Plan *plan, int first);

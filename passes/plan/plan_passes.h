@@ -28,6 +28,11 @@ void pass_memory(Plan *plan);
  * a reads, or writes what a writes, and a comes first in the plan's list. */
 bool kernel_must_precede(const Plan *plan, int a, int b);
 bool region_holds(const Plan *plan, int outer, int inner); /* inner is outer or lies in it */
-int leading_loops(const Stage *stage);                     /* how many of its loops may be task loops */
+/* fuse.c. Both run over the same kept loops. */
+bool stages_run_alike(const Stage *first, const Stage *second);
+/* Does the work of `second` (an EACH) in `first` too, at each point; with hand_over it takes what first stores from its
+ * scalars, else it reads what was there before. */
+void stage_append(Plan *plan, Stage *first, const Stage *second, bool hand_over);
+int leading_loops(const Stage *stage); /* how many of its loops may be task loops */
 
 #endif
