@@ -25,7 +25,7 @@ static LLVMValueRef number(Drawing *d, double value) { return LLVMConstReal(d->r
 static LLVMValueRef emit_philox(Object *object) {
   Drawing d = drawing_of(object);
   LLVMTypeRef types[] = {d.i64, d.i32};
-  LLVMValueRef function = glue_declare(object, "philox", d.i64, types, 2, false);
+  LLVMValueRef function = glue_declare(object, glue_name(object, "philox"), d.i64, types, 2, false);
   glue_begin(object, function);
   LLVMValueRef a = low_word(&d, LLVMGetParam(function, 0)), b = high_word(&d, LLVMGetParam(function, 0));
   LLVMValueRef key = LLVMGetParam(function, 1);
@@ -52,7 +52,7 @@ LLVMValueRef emit_random_key(Object *object, const Draws *draws, LLVMValueRef st
 static LLVMValueRef emit_uniform(Object *object, LLVMValueRef philox) {
   Drawing d = drawing_of(object);
   LLVMTypeRef f32 = object->emitter.f32, types[] = {d.i64, d.i32};
-  LLVMValueRef function = glue_declare(object, "uniform", f32, types, 2, false), arguments[2];
+  LLVMValueRef function = glue_declare(object, glue_name(object, "uniform"), f32, types, 2, false), arguments[2];
   LLVMGetParams(function, arguments);
   glue_begin(object, function);
   LLVMValueRef bits = LLVMBuildLShr(d.builder, low_word(&d, glue_call(object, philox, arguments, 2)), word(&d, 8), "");
@@ -117,7 +117,7 @@ static LLVMValueRef emit_normal(Object *object, LLVMValueRef philox) {
   Drawing d = drawing_of(object);
   LLVMBuilderRef builder = d.builder;
   LLVMTypeRef types[] = {d.i64, d.i32};
-  LLVMValueRef function = glue_declare(object, "normal", d.real, types, 2, false), arguments[2];
+  LLVMValueRef function = glue_declare(object, glue_name(object, "normal"), d.real, types, 2, false), arguments[2];
   LLVMGetParams(function, arguments);
   glue_begin(object, function);
   LLVMValueRef both = glue_call(object, philox, arguments, 2), scale = number(&d, 0x1p-32);

@@ -29,6 +29,11 @@ static Writing writing_of(Object *object, int entry) {
   return writing;
 }
 
+/* Names of internal functions, for debuggers and profiles: "lenet_train.place". */
+static const char *inner_name(const Writing *writing, const char *what) {
+  return arena_format(writing->object->arena, "%s_%s.%s", writing->object->module->name, writing->graph->name, what);
+}
+
 /* ---- declarations: exported names before all others, so that nothing takes them ---- */
 
 static LLVMTypeRef scalar_type(const Emitter *emitter, Dtype dtype) {
@@ -90,7 +95,7 @@ static void emit_place(Writing *writing) {
   Object *object = writing->object;
   Emitter *emitter = writing->emitter;
   const Plan *plan = writing->plan;
-  writing->code->place = glue_declare(object, "place", emitter->i64, &emitter->pointer, 1, false);
+  writing->code->place = glue_declare(object, inner_name(writing, "place"), emitter->i64, &emitter->pointer, 1, false);
   glue_begin(object, writing->code->place);
   LLVMValueRef frame = emitter->frame = LLVMGetParam(writing->code->place, 0), highest = glue_long(object, 0);
   LLVMValueRef *offset = NEW_ARRAY(object->arena, LLVMValueRef, plan->buffers.count);
@@ -128,7 +133,8 @@ static void emit_scratch(Writing *writing) {
   Emitter *emitter = writing->emitter;
   LLVMBuilderRef builder = emitter->builder;
   LLVMTypeRef arguments[] = {emitter->pointer, emitter->i32};
-  LLVMValueRef function = writing->code->scratch_at = glue_declare(object, "scratch", emitter->i64, arguments, 2, false);
+  LLVMValueRef function = writing->code->scratch_at =
+      glue_declare(object, inner_name(writing, "scratch"), emitter->i64, arguments, 2, false);
   glue_begin(object, function);
   LLVMValueRef frame = new_frame(writing, LLVMGetParam(function, 0));
   LLVMValueRef bytes = rounded(object, glue_call(object, writing->code->place, &frame, 1));
@@ -264,7 +270,8 @@ static void emit_call(Writing *writing) {
   Emitter *emitter = writing->emitter;
   const Plan *plan = writing->plan;
   LLVMTypeRef pointer = emitter->pointer, types[] = {pointer, pointer, pointer, pointer, pointer, pointer, emitter->i64};
-  LLVMValueRef function = writing->code->call = glue_declare(object, "call", emitter->i32, types, COUNT_OF(types), false);
+  LLVMValueRef function = writing->code->call =
+      glue_declare(object, inner_name(writing, "call"), emitter->i32, types, COUNT_OF(types), false);
   LLVMValueRef arguments[COUNT_OF(types)];
   LLVMGetParams(function, arguments);
   glue_begin(object, function);
@@ -351,7 +358,8 @@ static void emit_sizes(Writing *writing) {
   const Graph *graph = writing->graph;
   LLVMTypeRef types[] = {emitter->pointer, emitter->pointer};
   LLVMTypeRef nothing = LLVMVoidTypeInContext(emitter->context);
-  LLVMValueRef function = writing->code->sizes = glue_declare(object, "sizes", nothing, types, 2, false);
+  LLVMValueRef function = writing->code->sizes =
+      glue_declare(object, inner_name(writing, "sizes"), nothing, types, 2, false);
   int64_t at = 0;
   glue_begin(object, function);
   emitter->frame = LLVMGetParam(function, 0);

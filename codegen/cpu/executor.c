@@ -33,7 +33,7 @@ static LLVMValueRef emit_task(Object *object) {
   Emitter *emitter = &object->emitter;
   LLVMBuilderRef builder = emitter->builder;
   LLVMTypeRef types[] = {emitter->pointer, emitter->i64, emitter->i32};
-  LLVMValueRef function = glue_declare(object, "task", void_of(emitter), types, 3, false);
+  LLVMValueRef function = glue_declare(object, glue_name(object, "task"), void_of(emitter), types, 3, false);
   glue_begin(object, function);
   LLVMValueRef work = LLVMGetParam(function, 0), index = LLVMGetParam(function, 1), zero = glue_long(object, 0);
   LLVMValueRef frame = glue_load(object, emitter->pointer, work, WORK_FRAME);
@@ -180,7 +180,7 @@ static Executing begin_execute(Object *object) {
   Emitter *emitter = &object->emitter;
   LLVMTypeRef pointer = emitter->pointer, types[] = {pointer, pointer, pointer, pointer, emitter->i64, pointer, pointer};
   Executing e = {.object = object, .emitter = emitter, .builder = emitter->builder, .task = emit_task(object)};
-  object->execute = glue_declare(object, "execute", void_of(emitter), types, COUNT_OF(types), false);
+  object->execute = glue_declare(object, glue_name(object, "execute"), void_of(emitter), types, COUNT_OF(types), false);
   LLVMValueRef arguments[COUNT_OF(types)];
   LLVMGetParams(object->execute, arguments);
   e.run = arguments[0];

@@ -16,6 +16,10 @@ LLVMValueRef glue_declare(Object *object, const char *name, LLVMTypeRef result, 
   return function;
 }
 
+const char *glue_name(Object *object, const char *what) {
+  return arena_format(object->arena, "%s.%s", object->module->name, what);
+}
+
 void glue_begin(Object *object, LLVMValueRef function) {
   object->emitter.function = function;
   object->emitter.frame = NULL;

@@ -39,6 +39,7 @@ typedef struct Object {
 /* ---- glue.c ---- */
 LLVMValueRef glue_declare(Object *object, const char *name, LLVMTypeRef result, LLVMTypeRef *arguments, int count,
                           bool exported);
+const char *glue_name(Object *object, const char *what);          /* "lenet.what": of an internal function */
 void glue_begin(Object *object, LLVMValueRef function);          /* its first block; forgets sizes */
 LLVMValueRef glue_int(Object *object, int64_t value);            /* i32 */
 LLVMValueRef glue_long(Object *object, int64_t value);           /* i64 */

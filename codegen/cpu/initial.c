@@ -195,7 +195,7 @@ static void emit_init(Object *object, const Draws *draws) {
 static LLVMValueRef emit_find(Object *object) {
   Emitter *emitter = &object->emitter;
   LLVMBuilderRef builder = emitter->builder;
-  LLVMValueRef function = glue_declare(object, "find", emitter->pointer, &emitter->pointer, 1, false);
+  LLVMValueRef function = glue_declare(object, glue_name(object, "find"), emitter->pointer, &emitter->pointer, 1, false);
   LLVMValueRef name = LLVMGetParam(function, 0), zero = glue_long(object, 0);
   glue_begin(object, function);
   Turns turns;
