@@ -70,7 +70,7 @@ LLVMValueRef work_dim_times(Work *work, const Dim *dim, LLVMValueRef factor) {
 
 /* ---- addresses ---- */
 
-LLVMValueRef advance(Work *work, LLVMValueRef pointer, LLVMValueRef elements, LLVMTypeRef type) {
+LLVMValueRef access_advance(Work *work, LLVMValueRef pointer, LLVMValueRef elements, LLVMTypeRef type) {
   if (LLVMIsAConstantInt(elements) && LLVMConstIntGetZExtValue(elements) == 0) return pointer;
   return LLVMBuildGEP2(work->emitter->builder, type, pointer, &elements, 1, "");
 }
@@ -85,11 +85,11 @@ static LLVMValueRef reach_start(Nest *nest, const Reach *reach) {
   Work *work = nest->work;
   const Buffer *buffer = &work->emitter->plan->buffers.items[reach->access->buffer];
   LLVMTypeRef type = reach_type(nest, reach);
-  LLVMValueRef pointer = advance(work, work_pointer(work, reach->access->buffer), work_dim(work, reach->base), type);
+  LLVMValueRef pointer = access_advance(work, work_pointer(work, reach->access->buffer), work_dim(work, reach->base), type);
   if (buffer->memory != MEMORY_LOCAL) return pointer;
   for (int k = 0; k < work->kernel->ntasks && k < reach->access->map.naxes; k++) {
     LLVMValueRef skipped = work_dim_times(work, reach->axis_stride[k], work->start[k]);
-    pointer = advance(work, pointer, LLVMBuildNeg(work->emitter->builder, skipped, ""), type);
+    pointer = access_advance(work, pointer, LLVMBuildNeg(work->emitter->builder, skipped, ""), type);
   }
   return pointer;
 }
@@ -101,7 +101,7 @@ void reach_enter(Nest *nest, Reach *reach, int position) {
   }
   int loop = nest->order[position];
   LLVMValueRef elements = work_dim_times(nest->work, reach->stride[loop], nest->at[loop]);
-  reach->partial[position + 1] = advance(nest->work, reach->partial[position], elements, reach_type(nest, reach));
+  reach->partial[position + 1] = access_advance(nest->work, reach->partial[position], elements, reach_type(nest, reach));
 }
 
 LLVMValueRef nest_at(Nest *nest, int loop) {
@@ -172,13 +172,13 @@ static LLVMValueRef reach_address(Nest *nest, const Reach *reach, int position, 
   for (int loop = 0; loop < nest->stage->nloops; loop++) {
     if (!nest->shift[loop]) continue;
     LLVMValueRef elements = work_dim_times(work, reach->stride[loop], const_i64(emitter, nest->shift[loop]));
-    pointer = advance(work, pointer, elements, type);
+    pointer = access_advance(work, pointer, elements, type);
   }
   for (int k = 0; k < reach->access->map.naxes; k++) {
     if (reach->linear[k]) continue;
     LLVMValueRef exact, index = reach_axis(nest, reach, k, &exact), step = work_dim(work, reach->axis_stride[k]);
     if (!is_vector(index)) {
-      pointer = advance(work, pointer, LLVMBuildMul(emitter->builder, index, step, ""), type);
+      pointer = access_advance(work, pointer, LLVMBuildMul(emitter->builder, index, step, ""), type);
       continue;
     }
     LLVMValueRef wide = LLVMBuildSExt(emitter->builder, index, lanes_of(emitter->i64), "");

@@ -138,7 +138,7 @@ void reach_add(Nest *nest, const Reach *reach, LLVMValueRef value, int position)
 LLVMValueRef reach_axis(Nest *nest, const Reach *reach, int axis, LLVMValueRef *exact);   /* i64, or vector of i32 */
 LLVMValueRef reach_index(Nest *nest, const Reach *reach);       /* row-major index: i64, or vector of i64 */
 LLVMTypeRef reach_type(Nest *nest, const Reach *reach);         /* of an element in memory */
-LLVMValueRef advance(Work *work, LLVMValueRef pointer, LLVMValueRef elements, LLVMTypeRef type);
+LLVMValueRef access_advance(Work *work, LLVMValueRef pointer, LLVMValueRef elements, LLVMTypeRef type);
 LLVMValueRef nest_at(Nest *nest, int loop);                     /* at + shift */
 LLVMValueRef work_dim_times(Work *work, const Dim *dim, LLVMValueRef factor);
 bool nest_varies(const Nest *nest, uint32_t depends);

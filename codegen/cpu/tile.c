@@ -38,7 +38,7 @@ static LLVMValueRef step_pointer(Tiling *tiling, const Reach *reach, LLVMValueRe
   Nest *nest = &tiling->nest;
   if (loop < 0 || by == 0 || !varies(reach, loop)) return pointer;
   LLVMValueRef elements = work_dim_times(nest->work, reach->stride[loop], const_i64(nest->work->emitter, by));
-  return advance(nest->work, pointer, elements, nest->work->emitter->f32);
+  return access_advance(nest->work, pointer, elements, nest->work->emitter->f32);
 }
 
 static LLVMValueRef load_lanes(Tiling *tiling, const Reach *reach, LLVMValueRef pointer, LLVMValueRef mask) {
@@ -65,7 +65,7 @@ static LLVMValueRef load_operand(Tiling *tiling, const Reach *reach, int i, int 
   LLVMValueRef pointer = reach->partial[nest->count];
   if (tiling->limit && varies(reach, tiling->row)) {
     LLVMValueRef elements = work_dim_times(nest->work, reach->stride[tiling->row], tiling->row_number[i]);
-    pointer = advance(nest->work, pointer, elements, emitter->f32);
+    pointer = access_advance(nest->work, pointer, elements, emitter->f32);
   } else {
     pointer = step_pointer(tiling, reach, pointer, tiling->row, i);
   }
@@ -255,7 +255,7 @@ static void epilogue_loop(Tiling *tiling) {
     if (!reach || !reach->partial[nest->kept]) continue;
     saved[k] = reach->partial[nest->kept];
     LLVMValueRef elements = work_dim_times(work, reach->stride[tiling->row], looping.index);
-    reach->partial[nest->kept] = advance(work, saved[k], elements, reach_type(nest, reach));
+    reach->partial[nest->kept] = access_advance(work, saved[k], elements, reach_type(nest, reach));
   }
   nest->at[tiling->row] = LLVMBuildNSWAdd(emitter->builder, base, looping.index, "");
   for (int j = 0; j < tiling->columns; j++) {
