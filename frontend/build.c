@@ -88,6 +88,7 @@ FileScope *load_file(Builder *b, const Source *source, const char *path, const P
   PUSH(b->arena, &b->files, file);
   int errors = diagnostics_errors(b->diagnostics);
   file->file = parse_source(b->arena, b->diagnostics, source);
+  bool good = diagnostics_errors(b->diagnostics) == errors;
   bool imported = importer != NULL;
   if (imported && file->file->model) {
     error_at(b->diagnostics, importer, "'%s' is a model of its own; an imported file has no model line", path);
@@ -95,12 +96,13 @@ FileScope *load_file(Builder *b, const Source *source, const char *path, const P
   for (int k = 0; k < file->file->statements.count; k++) {
     index_statement(b, file, file->file->statements.items[k], imported);
   }
+  errors = diagnostics_errors(b->diagnostics);
   for (int k = 0; k < file->file->statements.count; k++) {
     const Statement *statement = file->file->statements.items[k];
     if (statement->kind == STATEMENT_IMPORT) import_file(b, file, statement);
   }
   file->busy = false;
-  return diagnostics_errors(b->diagnostics) == errors ? file : NULL;
+  return good && diagnostics_errors(b->diagnostics) == errors ? file : NULL;
 }
 
 /* ---- entries ---- */
@@ -285,9 +287,8 @@ static bool load_all(Builder *b, const Source *source) {
   *prelude = (Source){.name = "prelude.nn", .text = prelude_text, .length = strlen(prelude_text), .users = false};
   b->module = module_new(b->arena, b->diagnostics, "model");
   b->prelude = load_file(b, prelude, "prelude.nn", NULL);
-  int before = diagnostics_errors(b->diagnostics);
   b->main = load_file(b, source, source->name, NULL);
-  if (!b->main || !b->prelude || diagnostics_errors(b->diagnostics) > before) return false;
+  if (!b->main || !b->prelude) return false;
   if (!b->main->file->model) {
     Place place = {.source = source};
     error_at(b->diagnostics, &place, "the file names no model");

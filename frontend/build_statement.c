@@ -137,6 +137,7 @@ static Value run_layer(Builder *b, const Statement *statement) {
 static Value run_weight(Builder *b, const Statement *statement) {
   Part *part = b->frame->naming ? b->frame->naming->part : NULL;
   Value value = declare_weight(b, statement, part);
+  if (is_error(&value)) b->frame->failed = b->frame->def;
   set_variable(b, statement->weight.name, value);
   return no_value;
 }
@@ -144,7 +145,11 @@ static Value run_weight(Builder *b, const Statement *statement) {
 static Value run_assert(Builder *b, const Statement *statement) {
   bool truth;
   const char *text = statement->assertion.text;
-  if (!condition(b, statement->assertion.condition, &truth) || truth) return no_value;
+  if (!condition(b, statement->assertion.condition, &truth)) {
+    b->frame->failed = b->frame->def;
+    return value_error;
+  }
+  if (truth) return no_value;
   const Place *place = b->frame->caller ? b->frame->caller : place_of(b, statement->source, statement->offset);
   b->frame->failed = b->frame->def;
   error_at(b->diagnostics, place, "%s", text ? text : "an assertion does not hold");
@@ -206,6 +211,7 @@ static Value run_yield(Builder *b, const Statement *statement) {
 
 static Value run_expression(Builder *b, const Statement *statement, bool value_wanted) {
   Value value = evaluate(b, statement->expression);
+  if (!value_wanted && is_error(&value)) b->frame->failed = b->frame->def; /* a check that did not hold */
   if (value_wanted || value.kind == VALUE_NONE || is_error(&value)) return value;
   fault(b, statement->expression, "the value is not used");
   help_for(b->diagnostics, "name it: y = ...");

@@ -24,7 +24,22 @@ Value value_size(const Dim *size) {
   return (Value){.kind = VALUE_SIZE, .size = size};
 }
 
-Value value_tensor(Builder *b, Id id) { return (Value){.kind = VALUE_TENSOR, .tensor = {id, b->level}}; }
+/* Bounds whose product leaves 64 bits would be a bug further on. */
+static bool too_many_elements(const Type *type) {
+  int64_t count = 1;
+  for (int k = 0; k < type->rank; k++) {
+    if (!multiply_checked(count, MAX(type->size[k]->high, 1), &count) || count > INT64_C(1) << 46) return true;
+  }
+  return false;
+}
+
+Value value_tensor(Builder *b, Id id) {
+  const Type *type = graph_type(b->level->graph, id);
+  if (too_many_elements(type)) {
+    return fault(b, NULL, "%s may have more elements than any machine holds", shape_text(b, type));
+  }
+  return (Value){.kind = VALUE_TENSOR, .tensor = {id, b->level}};
+}
 
 static Value value_items(Builder *b, ValueKind kind, const Value *items, int count) {
   Value list = {.kind = kind, .list = {NULL, count}};
@@ -398,7 +413,9 @@ bool want_shape(Builder *b, const Value *value, const char *what, Type *type) {
     }
     type->rank++;
   }
-  return true;
+  if (!too_many_elements(type)) return true;
+  fault(b, NULL, "%s may have more elements than any machine holds", shape_text(b, type));
+  return false;
 }
 
 bool want_axis(Builder *b, const Value *value, int rank, int *axis) {

@@ -46,7 +46,9 @@ static Weight *agree_weight(Builder *b, Weight *weight, const Type *type, const 
   if (type_equal(&symbol->type, type)) return weight;
   error_at(b->diagnostics, place, "'%s' is %s here, but %s where it was made first", weight->path, shape_text(b, type),
            shape_text(b, &symbol->type));
-  note_at(b->diagnostics, symbol->place, "made first here");
+  const Place *first = symbol->place;
+  while (!first->source->users && first->caller) first = first->caller;
+  note_at(b->diagnostics, first, "made first here");
   return NULL;
 }
 
@@ -57,12 +59,6 @@ Weight *make_weight(Builder *b, Part *part, const char *name, const Type *type, 
   if (!is_constant_type(type)) {
     error_at(b->diagnostics, place, "the shape of '%s' is %s: shapes of params and states hold constants only", name,
              shape_text(b, type));
-    return NULL;
-  }
-  int64_t elements;
-  const Dim *count = type_count(b->module, type);
-  if (!count || !dim_is_constant(count, &elements) || elements > INT64_C(1) << 40) {
-    error_at(b->diagnostics, place, "'%s' has more elements than any machine holds: %s", name, shape_text(b, type));
     return NULL;
   }
   if (!weight) {
