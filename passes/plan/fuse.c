@@ -62,21 +62,25 @@ static bool loads_from(const Stage *stage, Id buffer) {
   return false;
 }
 
-static bool stage_must_precede(const Stage *a, const Stage *b) {
+/* Two that only write one buffer write different parts of it (concat), but for a carry: it is set before its loop, and
+ * overwritten inside. */
+static bool stage_must_precede(const Stage *a, const Stage *b, bool same_region) {
   for (int k = 0; k < a->stores.count; k++) {
-    if (loads_from(b, a->stores.items[k].access.buffer)) return true;
+    Id buffer = a->stores.items[k].access.buffer;
+    if (loads_from(b, buffer) || (!same_region && stores_to(b, buffer))) return true;
   }
   for (int k = 0; k < b->stores.count; k++) {
     if (loads_from(a, b->stores.items[k].access.buffer)) return true;
   }
-  return false; /* two that only write one buffer write different parts of it (concat) */
+  return false;
 }
 
 bool kernel_must_precede(const Plan *plan, int a, int b) {
   const Kernel *first = &plan->kernels.items[a], *second = &plan->kernels.items[b];
   for (int j = 0; j < first->stages.count; j++) {
     for (int k = 0; k < second->stages.count; k++) {
-      if (stage_must_precede(&first->stages.items[j], &second->stages.items[k])) return true;
+      bool same_region = first->region == second->region;
+      if (stage_must_precede(&first->stages.items[j], &second->stages.items[k], same_region)) return true;
     }
   }
   return false;

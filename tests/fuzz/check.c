@@ -159,6 +159,12 @@ static bool make_ways(Check *check, Ways *ways) {
       return false;
     }
     ways->plans[unfused] = plans[0];
+    if (check->options->verbose) {
+      Text text = {0};
+      plan_print(plans[0], &text);
+      fprintf(stderr, "--- %s\n%s", unfused ? "unfused" : "fused", text.bytes);
+      text_free(&text);
+    }
     ways->optimised = interpreted[0];
   }
   *entry = definition;
