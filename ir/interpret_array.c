@@ -138,7 +138,7 @@ void array_set(const Array *array, int64_t index, double value) {
 
 /* ---- tensors ---- */
 
-int64_t tensor_count(const Tensor *tensor) {
+int64_t tensor_elements(const Tensor *tensor) {
   int64_t count = 1;
   for (int axis = 0; axis < tensor->rank; axis++) count *= tensor->size[axis];
   return count;
@@ -162,7 +162,7 @@ bool tensor_is_dense(const Tensor *tensor) {
 }
 
 void tensor_allocate(Frame *frame, Tensor *tensor) {
-  tensor->block = block_new(frame->interpreter, (size_t)(tensor_count(tensor) * kind_bytes[tensor->kind]));
+  tensor->block = block_new(frame->interpreter, (size_t)(tensor_elements(tensor) * kind_bytes[tensor->kind]));
   tensor->data = block_data(tensor->block);
 }
 

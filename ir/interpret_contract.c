@@ -434,7 +434,7 @@ void value_contract(Frame *frame, const Node *node, Tensor *const *operands, Ten
   const Space *space = node->space;
   Product product = {.frame = frame, .kind = result->kind, .ndims = space->ndims, .nresult = space->nresult};
   tensor_allocate(frame, result);
-  int64_t steps = 1, results = tensor_count(result);
+  int64_t steps = 1, results = tensor_elements(result);
   double zero = 0;
   for (int which = 0; which < 2; which++)
     product.side[which].reader = reader_of(operands[which], space, which, frame->run->dims);

@@ -13,7 +13,7 @@ void value_view(Frame *frame, const Node *node, Tensor *const *operands, Tensor 
   Reader reader = reader_of(operands[0], node->space, 0, frame->run->dims);
   int dims[MAX_LOOPS];
   int64_t index[MAX_LOOPS] = {0};
-  if (reader_is_plain(&reader) && tensor_count(operands[0]) > 0) {
+  if (reader_is_plain(&reader) && tensor_elements(operands[0]) > 0) {
     tensor_alias(result, operands[0]);
     result->data += reader.base * reader.bytes;
     for (int axis = 0; axis < result->rank; axis++) result->stride[axis] = reader.step[axis];
@@ -30,7 +30,7 @@ void value_view(Frame *frame, const Node *node, Tensor *const *operands, Tensor 
 void value_reshape(Frame *frame, const Node *node, Tensor *const *operands, Tensor *result) {
   (void)node;
   Tensor dense = tensor_dense(frame, operands[0]);
-  CHECK(tensor_count(&dense) == tensor_count(result));
+  CHECK(tensor_elements(&dense) == tensor_elements(result));
   result->data = dense.data;
   result->block = dense.block;
 }
@@ -79,7 +79,7 @@ void value_gather(Frame *frame, const Node *node, Tensor *const *operands, Tenso
   Tensor a = tensor_dense(frame, operands[0]), index = tensor_dense(frame, operands[1]);
   Pick size = pick_sizes(&a, &index, node->index, node->batch);
   tensor_allocate(frame, result);
-  CHECK(tensor_count(result) == size.batch * size.before * size.places * size.behind);
+  CHECK(tensor_elements(result) == size.batch * size.before * size.places * size.behind);
   int64_t width = size.behind * kind_bytes[a.kind];
   char *to = result->data;
   for (int64_t outer = 0; outer < size.batch * size.before; outer++) {
@@ -171,7 +171,7 @@ void value_argsort(Frame *frame, const Node *node, Tensor *const *operands, Tens
   (void)node;
   Tensor a = tensor_dense(frame, operands[0]);
   tensor_allocate(frame, result);
-  int64_t count = a.rank ? a.size[a.rank - 1] : 1, rows = count ? tensor_count(&a) / count : 0;
+  int64_t count = a.rank ? a.size[a.rank - 1] : 1, rows = count ? tensor_elements(&a) / count : 0;
   Tensor other = tensor_scratch(frame, KIND_I32, count);
   for (int64_t row = 0; row < rows; row++)
     sort_line(a.kind, a.data + row * count * kind_bytes[a.kind], count, (int32_t *)result->data + row * count,

@@ -26,7 +26,7 @@ void value_constant(Frame *frame, const Node *node, Tensor *const *operands, Ten
     return;
   }
   tensor_allocate(frame, result);
-  for (int64_t i = 0, count = tensor_count(result); i < count; i++) kind_set(result->kind, result->data, i, node->array[i]);
+  for (int64_t i = 0, count = tensor_elements(result); i < count; i++) kind_set(result->kind, result->data, i, node->array[i]);
 }
 
 void value_arg(Frame *frame, const Node *node, Tensor *const *operands, Tensor *result) {
@@ -61,12 +61,12 @@ void value_random(Frame *frame, const Node *node, Tensor *const *operands, Tenso
   uint32_t key = node->stream;
   for (int k = 0; k < node->noperands; k++) {
     Tensor keys = tensor_dense(frame, operands[k]);
-    for (int64_t i = 0, count = tensor_count(&keys); i < count; i++)
+    for (int64_t i = 0, count = tensor_elements(&keys); i < count; i++)
       key = random_key(key, ((const uint32_t *)keys.data)[i]);
     tensor_drop(frame, &keys);
   }
   tensor_allocate(frame, result);
-  int64_t count = tensor_count(result);
+  int64_t count = tensor_elements(result);
   if (result->kind == KIND_F32)
     random_fill(key, 0, (float *)result->data, count);
   else
@@ -131,7 +131,7 @@ static void elementwise_start(Frame *frame, Elementwise *work, Tensor *const *op
   tensor_allocate(frame, result);
   for (int k = 0; k < noperands; k++) work->operands[k] = operands[k];
   work->sweep = sweep_over(result, work->operands, noperands);
-  int64_t count = tensor_count(result);
+  int64_t count = tensor_elements(result);
   if (work->sweep.rank > 1 && count > 256) {
     for (int k = 0; k < noperands; k++) {
       int64_t step = work->sweep.step[k][work->sweep.rank - 1];
@@ -167,7 +167,7 @@ static void elementwise_end(Frame *frame, Elementwise *work) {
 }
 
 static void run_unary(Frame *frame, UnaryKernel *kernel, Tensor *operand, Tensor *result) {
-  if (tensor_count(result) > 0 && all_repeat(&operand, 1)) {
+  if (tensor_elements(result) > 0 && all_repeat(&operand, 1)) {
     repeat(frame, result, 0);
     kernel(operand->data, 1, result->data, 1);
     return;
@@ -196,7 +196,7 @@ void value_cast(Frame *frame, const Node *node, Tensor *const *operands, Tensor 
 void value_binary(Frame *frame, const Node *node, Tensor *const *operands, Tensor *result) {
   BinaryKernel *kernel = scalar_binary(node->op, operands[0]->kind);
   if (!kernel) bug("%s of dtype %s", op_info[node->op].name, dtype_name(operands[0]->dtype));
-  if (tensor_count(result) > 0 && all_repeat(operands, 2)) {
+  if (tensor_elements(result) > 0 && all_repeat(operands, 2)) {
     repeat(frame, result, 0);
     kernel(operands[0]->data, 1, operands[1]->data, 1, result->data, 1);
     return;
