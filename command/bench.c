@@ -1,0 +1,291 @@
+/* nnc bench: each entry, interpreted and compiled in turns, so that a machine that slows down slows both.
+ *
+ * A step changes its state, and random data may lead it astray; so the state is drawn anew now and then, outside of what is
+ * timed. Multiply-adds are counted over the contractions of the graph that the interpreter runs: the work that the model
+ * asks for, not what either does. */
+#include "command/arguments.h"
+#include "command/commands.h"
+#include "command/peak.h"
+#include "command/progress.h"
+
+#include "runtime/nn.h"
+
+#include <cjson/cJSON.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { USUAL_DIM = 64, MOST_TURNS = 1000, FEWEST_TURNS = 5, TURNS_BETWEEN_INITS = 32 };
+
+typedef struct Timing {
+  double seconds[MOST_TURNS];
+  int count;
+  double median, fastest;
+} Timing;
+
+typedef struct Bench {
+  Arena *arena;
+  const Settings *settings;
+  Machine *interpreted, *compiled; /* either may be NULL */
+  Argument *arguments;
+  int narguments;
+  double peak;      /* operations per second */
+  Timing timing[2]; /* of the entry at hand */
+  cJSON *list;      /* with --json */
+} Bench;
+
+/* ---- work ---- */
+
+static double count_flops(const Graph *graph, const int64_t *dims) {
+  double flops = 0;
+  for (Id id = 1; id < graph->nodes.count; id++) {
+    const Node *node = graph_node(graph, id);
+    if (node->op == OP_scan) flops += (double)dim_value(node->scan->trips, dims) * count_flops(node->scan->body, dims);
+    if (node->op != OP_contract) continue;
+    double points = 2;
+    for (int d = 0; d < node->space->ndims; d++) points *= (double)dim_value(node->space->extent[d], dims);
+    flops += points;
+  }
+  return flops;
+}
+
+/* ---- time ---- */
+
+static int by_size(const void *a, const void *b) {
+  double one = *(const double *)a, other = *(const double *)b;
+  return one < other ? -1 : one > other;
+}
+
+static void summarise(Timing *timing) {
+  qsort(timing->seconds, (size_t)timing->count, sizeof(double), by_size);
+  timing->fastest = timing->count ? timing->seconds[0] : 0;
+  timing->median = timing->count ? timing->seconds[timing->count / 2] : 0;
+}
+
+static bool time_call(Machine *machine, const Call *call, Timing *timing, uint64_t seed, Failure *failure) {
+  if (timing->count % TURNS_BETWEEN_INITS == 0 && machine->entries[call->entry].step &&
+      !machine_init(machine, seed, failure))
+    return false;
+  double start = seconds_now();
+  if (!call_run(machine, call, seed, failure)) return false;
+  timing->seconds[timing->count++] = seconds_now() - start;
+  return true;
+}
+
+/* Turns until both together have had a second and a half and enough turns, or --repeat of them. */
+static bool time_both(Bench *bench, const Call *calls, Failure *failure) {
+  Machine *machines[2] = {bench->interpreted, bench->compiled};
+  uint64_t seed = (uint64_t)bench->settings->seed;
+  int64_t most = bench->settings->repeat ? MIN(bench->settings->repeat, MOST_TURNS) : MOST_TURNS;
+  for (int k = 0; k < 2; k++) { /* once for nothing: memory is touched, clocks rise */
+    bench->timing[k].count = 0;
+    if (machines[k] && !call_run(machines[k], &calls[k], seed, failure)) return false;
+  }
+  double start = seconds_now();
+  for (int64_t turn = 0; turn < most; turn++) {
+    if (!bench->settings->repeat && turn >= FEWEST_TURNS && seconds_now() - start > 1.5) break;
+    for (int k = 0; k < 2; k++)
+      if (machines[k] && !time_call(machines[k], &calls[k], &bench->timing[k], seed, failure)) return false;
+  }
+  for (int k = 0; k < 2; k++) summarise(&bench->timing[k]);
+  return true;
+}
+
+/* ---- kernels ---- */
+
+typedef struct Trace {
+  double *seconds, began;
+} Trace;
+
+static void on_launch(void *user, int launch, int done) {
+  Trace *trace = user;
+  if (done)
+    trace->seconds[launch] += seconds_now() - trace->began;
+  else
+    trace->began = seconds_now();
+}
+
+static bool time_kernels(Bench *bench, const Call *call, Failure *failure) {
+  enum { TURNS = 10 };
+  Machine *machine = bench->compiled;
+  const nn_entry *entry = &machine->model->entries[call->entry];
+  Trace trace = {.seconds = NEW_ARRAY(bench->arena, double, entry->nlaunches + 1)};
+  machine->trace = on_launch;
+  machine->trace_user = &trace;
+  bool good = true;
+  for (int turn = 0; good && turn < TURNS; turn++) good = call_run(machine, call, (uint64_t)bench->settings->seed, failure);
+  machine->trace = NULL;
+  double all = 0;
+  for (int l = 0; l < entry->nlaunches; l++) all += trace.seconds[l];
+  for (int l = 0; good && l < entry->nlaunches; l++) {
+    printf("    %9.4f ms  %5.1f%% ", 1e3 * trace.seconds[l] / TURNS, 100 * trace.seconds[l] / MAX(all, 1e-12));
+    for (int k = 0; k < entry->launches[l].kernels; k++) {
+      const nn_kernel *kernel = &entry->kernels[entry->launches[l].first_kernel + k];
+      printf("%s %s (%s)", k ? "," : "", kernel->name, kernel->lines);
+    }
+    printf("\n");
+  }
+  return good;
+}
+
+/* ---- reports ---- */
+
+static void print_row(const Bench *bench, const Call *call, double flops) {
+  const Timing *interpreted = &bench->timing[0], *compiled = &bench->timing[1];
+  Machine *machine = bench->compiled ? bench->compiled : bench->interpreted;
+  printf("%-12s", machine->entries[call->entry].name);
+  if (bench->interpreted)
+    printf("  interpreted %9.4f ms (fastest %.4f)", 1e3 * interpreted->median, 1e3 * interpreted->fastest);
+  if (bench->compiled) printf("  compiled %9.4f ms (fastest %.4f)", 1e3 * compiled->median, 1e3 * compiled->fastest);
+  if (bench->interpreted && bench->compiled) printf("  ratio %.2f", interpreted->median / MAX(compiled->median, 1e-12));
+  if (flops > 0) {
+    double rate = flops / MAX(bench->compiled ? compiled->median : interpreted->median, 1e-12);
+    printf("  %.1f GFLOP/s", 1e-9 * rate);
+    if (bench->peak > 0) printf(" (%.0f%% of peak)", 100 * rate / bench->peak);
+  }
+  if (bench->compiled)
+    printf("  arena %zu B", bench->compiled->functions->scratch(bench->compiled, call->entry, call->dims));
+  printf("  state %zu B\n", machine->state_bytes);
+}
+
+static void add_timing(cJSON *row, const char *name, const Timing *timing) {
+  cJSON *item = cJSON_AddObjectToObject(row, name);
+  cJSON_AddNumberToObject(item, "median_seconds", timing->median);
+  cJSON_AddNumberToObject(item, "fastest_seconds", timing->fastest);
+  cJSON_AddNumberToObject(item, "slowest_seconds", timing->count ? timing->seconds[timing->count - 1] : 0);
+  cJSON_AddNumberToObject(item, "turns", timing->count);
+}
+
+static void add_row(const Bench *bench, const Call *call, double flops) {
+  Machine *machine = bench->compiled ? bench->compiled : bench->interpreted;
+  cJSON *row = cJSON_CreateObject(), *dims = cJSON_CreateObject();
+  cJSON_AddStringToObject(row, "entry", machine->entries[call->entry].name);
+  for (int k = 0; k < machine->ndims; k++) cJSON_AddNumberToObject(dims, machine->dims[k].name, (double)call->dims[k]);
+  cJSON_AddItemToObject(row, "dims", dims);
+  if (bench->interpreted) add_timing(row, "interpreted", &bench->timing[0]);
+  if (bench->compiled) add_timing(row, "compiled", &bench->timing[1]);
+  if (bench->interpreted && bench->compiled)
+    cJSON_AddNumberToObject(row, "ratio", bench->timing[0].median / MAX(bench->timing[1].median, 1e-12));
+  if (bench->interpreted) cJSON_AddNumberToObject(row, "flops", flops);
+  if (bench->compiled)
+    cJSON_AddNumberToObject(row, "arena_bytes",
+                            (double)bench->compiled->functions->scratch(bench->compiled, call->entry, call->dims));
+  cJSON_AddNumberToObject(row, "state_bytes", (double)machine->state_bytes);
+  cJSON_AddItemToArray(bench->list, row);
+}
+
+static bool bench_entry(Bench *bench, int entry, Failure *failure) {
+  Machine *machines[2] = {bench->interpreted, bench->compiled};
+  Call calls[2];
+  for (int k = 0; k < 2; k++) {
+    if (!machines[k]) continue;
+    calls[k] = call_new(bench->arena, machines[k], entry);
+    if (!call_random(bench->arena, machines[k], &calls[k], bench->arguments, bench->narguments, USUAL_DIM,
+                     (uint64_t)bench->settings->seed, failure))
+      return false;
+    call_results(bench->arena, machines[k], &calls[k]);
+  }
+  if (!time_both(bench, calls, failure)) return false;
+  const Call *call = &calls[bench->compiled ? 1 : 0];
+  double flops = bench->interpreted ? count_flops(bench->interpreted->program->interpreted[entry], call->dims) : 0;
+  if (bench->list)
+    add_row(bench, call, flops);
+  else
+    print_row(bench, call, flops);
+  if (bench->settings->kernels && bench->compiled && !bench->list) return time_kernels(bench, call, failure);
+  return true;
+}
+
+/* ---- the command ---- */
+
+static bool open_machines(Bench *bench, const char *path, Failure *failure) {
+  Settings settings = *bench->settings;
+  if (text_ends(path, ".so")) {
+    bench->compiled = machine_open(bench->arena, path, &settings, failure);
+    return bench->compiled != NULL;
+  }
+  Program *program = NEW(bench->arena, Program);
+  PipelineOptions pipeline = program_pipeline(&settings);
+  if (!program_read(bench->arena, path, &pipeline, program, failure)) return false;
+  if (program->interpreted)
+    bench->interpreted = machine_interpret(bench->arena, program, settings.f64, (int)settings.threads);
+  if (!settings.interpret) {
+    bench->compiled = machine_compile(bench->arena, program, &settings, failure);
+    if (!bench->compiled) return false;
+  }
+  uint64_t seed = (uint64_t)settings.seed;
+  return (!bench->interpreted || machine_init(bench->interpreted, seed, failure)) &&
+         (!bench->compiled || machine_init(bench->compiled, seed, failure));
+}
+
+static bool bench_all(Bench *bench, Failure *failure) {
+  const Settings *settings = bench->settings;
+  Machine *machine = bench->compiled ? bench->compiled : bench->interpreted;
+  Vec(int) entries = {0};
+  bench->arguments = NEW_ARRAY(bench->arena, Argument, settings->words.count + 1);
+  for (int w = 1; w < settings->words.count; w++) {
+    const char *name, *value, *word = settings->words.items[w];
+    int entry;
+    if (argument_split(bench->arena, word, &name, &value)) {
+      if (!argument_read(bench->arena, word, &bench->arguments[bench->narguments++], failure)) return false;
+    } else {
+      if (!machine_entry(machine, word, &entry, failure)) return false;
+      PUSH(bench->arena, &entries, entry);
+    }
+  }
+  for (int k = 0; entries.count == 0 && k < machine->nentries; k++) PUSH(bench->arena, &entries, k);
+  bench->peak = measure_peak((int)settings->threads);
+  if (!bench->list && !settings->quiet)
+    printf("%s: %d threads, peak %.1f GFLOP/s of f32 multiply-adds\n", machine->name, machine->workers, 1e-9 * bench->peak);
+  for (int k = 0; k < entries.count; k++) {
+    fflush(stdout);
+    if (!bench_entry(bench, entries.items[k], failure)) return false;
+  }
+  return true;
+}
+
+static int run_bench(Arena *arena, Settings *settings, Failure *failure) {
+  if (settings->words.count < 1) {
+    fail(failure, EXIT_INPUT, "bench wants a model: nnc bench MODEL [ENTRY ...]");
+    return failure->code;
+  }
+  Bench bench = {.arena = arena, .settings = settings};
+  if (settings->json) bench.list = cJSON_CreateArray();
+  if (open_machines(&bench, settings->words.items[0], failure) && bench_all(&bench, failure) && bench.list) {
+    Machine *machine = bench.compiled ? bench.compiled : bench.interpreted;
+    cJSON *root = cJSON_CreateObject();
+    cJSON_AddStringToObject(root, "model", machine->name);
+    cJSON_AddNumberToObject(root, "threads", machine->workers);
+    cJSON_AddNumberToObject(root, "peak_flops_per_second", bench.peak);
+    cJSON_AddItemReferenceToObject(root, "entries", bench.list);
+    char *text = cJSON_Print(root);
+    printf("%s\n", text);
+    cJSON_free(text);
+    cJSON_Delete(root);
+  }
+  cJSON_Delete(bench.list);
+  machine_close(bench.interpreted);
+  machine_close(bench.compiled);
+  return failure->code;
+}
+
+static const Option options[] = {
+    FLAG("kernels", 0, kernels, "prints the time of each launch, with the .nn lines it came from"),
+    FLAG("json", 0, json, "prints all of it as JSON"),
+    WHOLE("repeat", 0, repeat, "K", 1, MOST_TURNS, "so many turns (default: a second and a half)"),
+    OPTION_SEED,
+    FLAG("interpret", 0, interpret, "times the interpreter alone"),
+    OPTIONS_OF_MACHINES,
+    OPTIONS_OF_ALL,
+};
+
+const Command command_bench = {
+    .name = "bench",
+    .usage = "nnc bench MODEL [ENTRY ...] [name=value ...] [options]",
+    .summary = "interpreted beside compiled",
+    .about = "Times entries on random arguments: interpreted and compiled (median, fastest), their ratio, the rate of\n"
+             "multiply-adds that the model asks for and its share of what the machine can do, memory. N=32 gives a dim\n"
+             "(default 64, or as near as its bounds allow), name=value an argument.",
+    .options = options,
+    .count = COUNT_OF(options),
+    .run = run_bench,
+};

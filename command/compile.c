@@ -1,0 +1,261 @@
+/* nnc MODEL.nn -o OUT: what OUT ends in is a row of a table, which says how far the pipeline runs and what makes the bytes.
+ *
+ * All bytes are made before the first file is written, so a fault on the way leaves nothing. A header and its object are
+ * both written or none: where the second cannot be, the first is taken back if it is new. */
+#include "command/compile.h"
+
+#include "command/commands.h"
+#include "command/tensor.h"
+
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+typedef struct Compile {
+  Arena *arena;
+  const Settings *settings;
+  Program program;
+  CodegenOptions codegen;
+  const char *base; /* of OUT's name, for the archive's member */
+} Compile;
+
+typedef bool (*Maker)(Compile *compile, Text *bytes, Failure *failure);
+typedef struct Kind {
+  const char *name;
+  Pass until;  /* the last pass that is needed */
+  bool header; /* written beside it */
+  bool binary;
+  Maker make;
+} Kind;
+
+/* ---- makers ---- */
+
+static bool emit(Compile *compile, CodegenOutput output, Text *bytes, Failure *failure) {
+  const Program *program = &compile->program;
+  return codegen_emit(program->module, program->plans, program->module->entries.count, &compile->codegen, output, bytes,
+                      failure);
+}
+static bool make_object(Compile *compile, Text *bytes, Failure *failure) {
+  return emit(compile, OUTPUT_OBJECT, bytes, failure);
+}
+static bool make_assembly(Compile *compile, Text *bytes, Failure *failure) {
+  return emit(compile, OUTPUT_ASSEMBLY, bytes, failure);
+}
+static bool make_llvm(Compile *compile, Text *bytes, Failure *failure) {
+  return emit(compile, OUTPUT_LLVM, bytes, failure);
+}
+
+static bool make_shared(Compile *compile, Text *bytes, Failure *failure) {
+  Text object = {0};
+  compile->codegen.shared = true;
+  char *linked;
+  size_t length;
+  bool good =
+      emit(compile, OUTPUT_OBJECT, &object, failure) && link_shared(compile->arena, &object, &linked, &length, failure);
+  if (good) text_add_bytes(bytes, linked, length);
+  text_free(&object);
+  return good;
+}
+
+static bool make_static(Compile *compile, Text *bytes, Failure *failure) {
+  Text object = {0};
+  char *archive;
+  size_t length;
+  const char *member = arena_format(compile->arena, "%s.o", compile->program.module->name);
+  bool good = emit(compile, OUTPUT_OBJECT, &object, failure) &&
+              make_archive(compile->arena, member, &object, &archive, &length, failure);
+  if (good) text_add_bytes(bytes, archive, length);
+  text_free(&object);
+  return good;
+}
+
+static bool make_header(Compile *compile, Text *bytes, Failure *failure) {
+  (void)failure;
+  const Program *program = &compile->program;
+  header_print(program->module, program->plans, program->module->entries.count, &compile->codegen, bytes);
+  return true;
+}
+
+static bool make_graph(Compile *compile, Text *bytes, Failure *failure) {
+  (void)failure;
+  module_print(compile->program.module, bytes);
+  return true;
+}
+
+static bool make_plan(Compile *compile, Text *bytes, Failure *failure) {
+  (void)failure;
+  plans_print(compile->program.module, compile->program.plans, compile->program.module->entries.count, bytes);
+  return true;
+}
+
+static bool make_dot(Compile *compile, Text *bytes, Failure *failure) {
+  (void)failure;
+  dot_print(compile->program.module, bytes);
+  return true;
+}
+
+static const Kind kinds[] = {
+    {"o", PASS_COUNT, true, true, make_object},     {"a", PASS_COUNT, true, true, make_static},
+    {"so", PASS_COUNT, true, true, make_shared},    {"h", PASS_COUNT, false, false, make_header},
+    {"ll", PASS_COUNT, false, false, make_llvm},    {"s", PASS_COUNT, false, false, make_assembly},
+    {"graph", PASS_dead, false, false, make_graph}, {"plan", PASS_COUNT, false, false, make_plan},
+    {"dot", PASS_dead, false, false, make_dot},
+};
+
+/* ---- where to ---- */
+
+static const Kind *kind_of(const char *name) {
+  for (int k = 0; k < COUNT_OF(kinds); k++)
+    if (strcmp(kinds[k].name, name) == 0) return &kinds[k];
+  return NULL;
+}
+
+static bool find_kind(const Settings *settings, const Kind **kind, Failure *failure) {
+  const char *output = settings->output, *name = settings->emit;
+  if (!name) {
+    const char *slash = strrchr(output, '/'), *dot = strrchr(slash ? slash : output, '.');
+    if (!dot)
+      return fail(failure, EXIT_INPUT, "-o %.200s: what should be written? End it in .o, .so, ..., or give --emit KIND",
+                  output);
+    name = dot + 1;
+  }
+  *kind = kind_of(name);
+  if (*kind) return true;
+  return fail(failure, EXIT_INPUT, "'%.100s' is nothing that nnc writes: o, a, so, h, ll, s, graph, plan, dot", name);
+}
+
+static bool same_file(const char *a, const char *b) {
+  struct stat one, other;
+  if (strcmp(a, b) == 0) return strcmp(a, "-") != 0;
+  return stat(a, &one) == 0 && stat(b, &other) == 0 && one.st_dev == other.st_dev && one.st_ino == other.st_ino &&
+         S_ISREG(one.st_mode);
+}
+
+static bool check_output(const char *input, const char *output, Failure *failure) {
+  struct stat status;
+  if (same_file(input, output)) return fail(failure, EXIT_INPUT, "-o %.300s: that is the input", output);
+  if (strcmp(output, "-") != 0 && stat(output, &status) == 0 && S_ISDIR(status.st_mode))
+    return fail(failure, EXIT_INPUT, "-o %.300s: that is a folder", output);
+  return true;
+}
+
+static bool find_pass(const char *flag, const char *name, Pass *pass, Failure *failure) {
+  if (!name) return true;
+  *pass = pass_by_name(name);
+  if (*pass < PASS_COUNT) return true;
+  const char *names[PASS_COUNT];
+  for (int k = 0; k < PASS_COUNT; k++) names[k] = pass_info[k].name;
+  const char *near = nearest_name(name, names, PASS_COUNT);
+  Text list = {0};
+  for (int k = 0; k < PASS_COUNT; k++) text_add(&list, "%s%s", k ? ", " : "", names[k]);
+  fail(failure, EXIT_INPUT, "--%s=%.100s: there is no such pass%s%s%s; there are %s", flag, name,
+       near ? ", did you mean " : "", near ? near : "", near ? "?" : "", list.bytes);
+  text_free(&list);
+  return false;
+}
+
+/* ---- writing ---- */
+
+static bool write_both(Compile *compile, const char *output, const Text *bytes, Failure *failure) {
+  const char *dot = strrchr(output, '.');
+  const char *header = arena_format(compile->arena, "%.*s.h", (int)(dot - output), output);
+  Text text = {0};
+  struct stat status;
+  bool is_new = stat(header, &status) != 0;
+  bool good = check_output(compile->program.path, header, failure) && make_header(compile, &text, failure) &&
+              write_file(header, text.bytes, text.length, failure);
+  if (good && !write_file(output, bytes->bytes, bytes->length, failure)) {
+    if (is_new) unlink(header);
+    good = false;
+  }
+  /* A shared object is a program to the system: it may be run by whoever may read it. */
+  if (good && text_ends(output, ".so") && stat(output, &status) == 0)
+    (void)!chmod(output, (status.st_mode & 07777) | ((status.st_mode & 0444) >> 2));
+  text_free(&text);
+  return good;
+}
+
+static bool write_kind(Compile *compile, const Kind *kind, Failure *failure) {
+  const char *output = compile->settings->output ? compile->settings->output : "-";
+  Text bytes = {0};
+  bool good = kind->make(compile, &bytes, failure);
+  if (good && kind->header && strcmp(output, "-") != 0 && strrchr(output, '.'))
+    good = write_both(compile, output, &bytes, failure);
+  else if (good)
+    good = write_file(output, bytes.bytes, bytes.length, failure);
+  text_free(&bytes);
+  return good;
+}
+
+/* ---- the command ---- */
+
+static bool check_settings(const Settings *settings, const Kind **kind, PipelineOptions *pipeline, Failure *failure) {
+  bool inspects = settings->dump || settings->stop_after || settings->time;
+  if (settings->words.count != 1) return fail(failure, EXIT_INPUT, "wanted is one model: nnc MODEL.nn -o OUT");
+  if (settings->target && strcmp(settings->target, "cpu") != 0)
+    return fail(failure, EXIT_INPUT, "--target %.100s: this nnc compiles for cpu alone", settings->target);
+  if (!settings->output && !settings->emit && !inspects)
+    return fail(failure, EXIT_INPUT, "where to? -o OUT, or --emit KIND for standard output; 'nnc --help' tells more");
+  if (settings->output || settings->emit) {
+    if (!find_kind(settings, kind, failure)) return false;
+    if (settings->output && !check_output(settings->words.items[0], settings->output, failure)) return false;
+    if ((*kind)->binary && (!settings->output || strcmp(settings->output, "-") == 0) && isatty(STDOUT_FILENO))
+      return fail(failure, EXIT_INPUT, "--emit %s: that is not for a terminal; give -o FILE", (*kind)->name);
+    pipeline->stop_after = (*kind)->until;
+  }
+  if (!find_pass("dump", settings->dump, &pipeline->dump, failure)) return false;
+  if (!find_pass("stop-after", settings->stop_after, &pipeline->stop_after, failure)) return false;
+  if (settings->stop_after && *kind && (*kind)->until > pipeline->stop_after)
+    return fail(failure, EXIT_INPUT, "--stop-after=%s: .%s needs all passes", settings->stop_after, (*kind)->name);
+  /* Where to stop without a word on what to write: what was reached is printed. */
+  if (settings->stop_after && !*kind && !settings->dump) pipeline->dump = pipeline->stop_after;
+  return true;
+}
+
+static int run_compile(Arena *arena, Settings *settings, Failure *failure) {
+  Compile compile = {.arena = arena, .settings = settings};
+  const Kind *kind = NULL;
+  PipelineOptions pipeline = program_pipeline(settings);
+  pipeline.time = settings->time;
+  pipeline.verify = true;
+  if (!check_settings(settings, &kind, &pipeline, failure)) return failure->code;
+  if (kind && (!settings->output || strcmp(settings->output, "-") == 0)) pipeline.out = stderr; /* stdout has the bytes */
+  if (!program_read(arena, settings->words.items[0], &pipeline, &compile.program, failure)) return failure->code;
+  compile.codegen = program_codegen(&compile.program, settings);
+  if (kind) write_kind(&compile, kind, failure);
+  return failure->code;
+}
+
+static const Option options[] = {
+    TEXT("output", 'o', output, "OUT",
+         "what to write: .o .a .so (with a C header beside it), .h, .ll, .s,\n"
+         ".graph, .plan (nnc reads these two back), .dot"),
+    TEXT("emit", 0, emit, "KIND", "the kind (o, so, ...) where OUT has no ending; alone: to standard output"),
+    TEXT("cpu", 0, cpu, "NAME,...",
+         "native (default), a name that LLVM knows (x86-64-v3, znver4), or several:\n"
+         "the object then holds a version for each and takes the best that will run"),
+    TEXT("triple", 0, triple, "TRIPLE", "compiles for another machine: aarch64-linux-gnu"),
+    TEXT("target", 0, target, "cpu", "what is compiled for"),
+    FLAG("no-fuse", 0, no_fuse, "compiles each op to a kernel of its own"),
+    FLAG("debug", 'g', debug_lines, "puts the .nn lines into the object's debug information"),
+    TEXT("dump", 0, dump, "PASS", "prints the graphs or plans after this pass"),
+    TEXT("stop-after", 0, stop_after, "PASS", "stops there, and prints what was reached"),
+    FLAG("time", 0, time, "prints the time of each pass"),
+    FLAG("no-cache", 0, no_cache, "compiles anew; so it is always as yet"),
+    OPTIONS_OF_ALL,
+};
+
+const Command command_compile = {
+    .name = "",
+    .usage = "nnc MODEL.nn -o OUT [options]",
+    .summary = "compiles",
+    .about = "What OUT ends in decides what is written. Nothing half-written is left behind by a fault. Without a linker,\n"
+             "-o x.so fails; -o x.o needs none.",
+    .options = options,
+    .count = COUNT_OF(options),
+    .after = "examples:\n"
+             "  nnc lenet.nn -o lenet.o            lenet.o and lenet.h\n"
+             "  nnc lenet.nn --stop-after=fuse     what is fused with what\n"
+             "  nnc lenet.nn --emit ll | less",
+    .run = run_compile,
+};

@@ -1,0 +1,243 @@
+/* nnc show: what is in a model, for people and, with --json, for programs. */
+#include "command/arguments.h"
+#include "command/commands.h"
+
+#include "runtime/nn.h"
+
+#include <cjson/cJSON.h>
+#include <stdlib.h>
+#include <string.h>
+
+static int64_t count_trainable(const Machine *machine, int *tensors) {
+  int64_t count = 0;
+  *tensors = 0;
+  for (int k = 0; k < machine->nsymbols; k++) {
+    if (!machine->symbols[k].trainable) continue;
+    count += machine->symbols[k].count;
+    (*tensors)++;
+  }
+  return count;
+}
+
+/* "1234567" as "1,234,567". */
+static const char *grouped(Arena *arena, int64_t number) {
+  const char *digits = arena_format(arena, "%lld", (long long)number);
+  size_t length = strlen(digits);
+  char *text = arena_alloc(arena, length * 2), *to = text;
+  for (size_t k = 0; k < length; k++) {
+    if (k > 0 && (length - k) % 3 == 0) *to++ = ',';
+    *to++ = digits[k];
+  }
+  return text;
+}
+
+static int64_t *dims_at_bounds(Arena *arena, const Machine *machine) {
+  int64_t *dims = NEW_ARRAY(arena, int64_t, machine->ndims + 1);
+  for (int k = 0; k < machine->ndims; k++) dims[k] = machine->dims[k].high;
+  return dims;
+}
+
+/* ---- for people ---- */
+
+static void print_values(const MachineValue *values, int count) {
+  for (int k = 0; k < count; k++) {
+    printf("%s%s: %s%s", k ? ", " : "", values[k].name, dtype_name(values[k].dtype), values[k].shape);
+    if (values[k].has_default) printf(" = %g", values[k].fallback);
+  }
+}
+
+static void print_entry(Arena *arena, Machine *machine, int index) {
+  const MachineEntry *entry = &machine->entries[index];
+  printf("%-4s %s(", entry->step ? "step" : "fn", entry->name);
+  print_values(entry->parameters, entry->nparameters);
+  printf(")%s", entry->nresults ? " -> (" : "");
+  print_values(entry->results, entry->nresults);
+  printf("%s%s\n", entry->nresults ? ")" : "", entry->draws ? "   draws: takes a seed" : "");
+  if (!machine->compiled) return;
+  int64_t *dims = dims_at_bounds(arena, machine);
+  size_t one = machine->model->entries[index].scratch(dims, 1), all = machine->functions->scratch(machine, index, dims);
+  printf("       %d kernels in %d launches; scratch at the bounds: %s bytes with 1 worker, %s with %d\n", entry->nkernels,
+         entry->nlaunches, grouped(arena, (int64_t)one), grouped(arena, (int64_t)all), machine->workers);
+}
+
+/* The layer of "net.conv1.w" is "net.conv1"; a name without a dot is its own. */
+static size_t layer_length(const char *name) {
+  const char *dot = strrchr(name, '.');
+  return dot ? (size_t)(dot - name) : strlen(name);
+}
+
+static void print_params(Arena *arena, const Machine *machine) {
+  for (int k = 0; k < machine->nsymbols; k++) {
+    const MachineSymbol *symbol = &machine->symbols[k];
+    if (!symbol->trainable) continue;
+    size_t length = layer_length(symbol->name);
+    bool seen = false;
+    for (int before = 0; before < k && !seen; before++)
+      seen = machine->symbols[before].trainable && layer_length(machine->symbols[before].name) == length &&
+             memcmp(machine->symbols[before].name, symbol->name, length) == 0;
+    if (seen) continue;
+    int64_t count = 0;
+    Text shapes = {0};
+    for (int other = k; other < machine->nsymbols; other++) {
+      const MachineSymbol *of = &machine->symbols[other];
+      if (!of->trainable || layer_length(of->name) != length || memcmp(of->name, symbol->name, length) != 0) continue;
+      Tensor tensor = {.rank = of->rank};
+      memcpy(tensor.size, of->size, sizeof of->size);
+      text_add(&shapes, "%s%s %s", count ? ", " : "", of->name[length] ? of->name + length + 1 : of->name,
+               tensor_shape(arena, &tensor));
+      count += of->count;
+    }
+    printf("  %-28.*s %14s   %s\n", (int)length, symbol->name, grouped(arena, count), shapes.bytes);
+    text_free(&shapes);
+  }
+}
+
+static void print_all(Arena *arena, Machine *machine) {
+  int tensors;
+  int64_t trainable = count_trainable(machine, &tensors);
+  printf("model %s\n", machine->name);
+  for (int k = 0; k < machine->ndims; k++) {
+    const MachineDim *dim = &machine->dims[k];
+    printf("dim  %lld <= %s <= %lld", (long long)dim->low, dim->name, (long long)dim->high);
+    printf(dim->step > 1 ? " by %lld\n" : "\n", (long long)dim->step);
+  }
+  for (int k = 0; k < machine->nentries; k++) print_entry(arena, machine, k);
+  printf("\n%s parameters in %d trainable tensors:\n", grouped(arena, trainable), tensors);
+  print_params(arena, machine);
+  printf("\nstate: %s bytes, %d tensors in all", grouped(arena, (int64_t)machine->state_bytes), machine->nsymbols);
+  if (machine->compiled) printf("; inference needs the first %s", grouped(arena, (int64_t)machine->model->inference_bytes));
+  printf("\n");
+}
+
+static void print_kernels(Machine *machine) {
+  for (int e = 0; machine->compiled && e < machine->nentries; e++) {
+    const nn_entry *entry = &machine->model->entries[e];
+    printf("\n%s:\n", entry->name);
+    for (int l = 0; l < entry->nlaunches; l++)
+      for (int k = 0; k < entry->launches[l].kernels; k++) {
+        const nn_kernel *kernel = &entry->kernels[entry->launches[l].first_kernel + k];
+        printf("  %3d  %-32s flops %-28s bytes %-28s %s\n", l, kernel->name, kernel->flops, kernel->bytes, kernel->lines);
+      }
+  }
+}
+
+/* ---- for programs ---- */
+
+static cJSON *values_json(const MachineValue *values, int count) {
+  cJSON *list = cJSON_CreateArray();
+  for (int k = 0; k < count; k++) {
+    cJSON *value = cJSON_CreateObject();
+    cJSON_AddStringToObject(value, "name", values[k].name);
+    cJSON_AddStringToObject(value, "dtype", dtype_name(values[k].dtype));
+    cJSON_AddStringToObject(value, "shape", values[k].shape);
+    if (values[k].has_default) cJSON_AddNumberToObject(value, "default", values[k].fallback);
+    cJSON_AddItemToArray(list, value);
+  }
+  return list;
+}
+
+static cJSON *kernels_json(const nn_entry *entry) {
+  cJSON *list = cJSON_CreateArray();
+  for (int l = 0; l < entry->nlaunches; l++)
+    for (int k = 0; k < entry->launches[l].kernels; k++) {
+      const nn_kernel *kernel = &entry->kernels[entry->launches[l].first_kernel + k];
+      cJSON *item = cJSON_CreateObject();
+      cJSON_AddStringToObject(item, "name", kernel->name);
+      cJSON_AddNumberToObject(item, "launch", l);
+      cJSON_AddStringToObject(item, "flops", kernel->flops);
+      cJSON_AddStringToObject(item, "bytes", kernel->bytes);
+      cJSON_AddStringToObject(item, "lines", kernel->lines);
+      cJSON_AddItemToArray(list, item);
+    }
+  return list;
+}
+
+static cJSON *entry_json(Arena *arena, Machine *machine, int index) {
+  const MachineEntry *entry = &machine->entries[index];
+  cJSON *item = cJSON_CreateObject();
+  cJSON_AddStringToObject(item, "name", entry->name);
+  cJSON_AddStringToObject(item, "kind", entry->step ? "step" : "fn");
+  cJSON_AddBoolToObject(item, "draws", entry->draws);
+  cJSON_AddItemToObject(item, "parameters", values_json(entry->parameters, entry->nparameters));
+  cJSON_AddItemToObject(item, "results", values_json(entry->results, entry->nresults));
+  if (!machine->compiled) return item;
+  size_t scratch = machine->model->entries[index].scratch(dims_at_bounds(arena, machine), 1);
+  cJSON_AddNumberToObject(item, "scratch_bytes", (double)scratch);
+  cJSON_AddItemToObject(item, "kernels", kernels_json(&machine->model->entries[index]));
+  return item;
+}
+
+static cJSON *symbols_json(const Machine *machine) {
+  cJSON *list = cJSON_CreateArray();
+  for (int k = 0; k < machine->nsymbols; k++) {
+    const MachineSymbol *symbol = &machine->symbols[k];
+    cJSON *item = cJSON_CreateObject(), *shape = cJSON_CreateArray();
+    cJSON_AddStringToObject(item, "name", symbol->name);
+    cJSON_AddStringToObject(item, "dtype", dtype_name(symbol->dtype));
+    for (int axis = 0; axis < symbol->rank; axis++)
+      cJSON_AddItemToArray(shape, cJSON_CreateNumber((double)symbol->size[axis]));
+    cJSON_AddItemToObject(item, "shape", shape);
+    cJSON_AddBoolToObject(item, "trainable", symbol->trainable);
+    cJSON_AddItemToArray(list, item);
+  }
+  return list;
+}
+
+static void print_json(Arena *arena, Machine *machine) {
+  int tensors;
+  cJSON *root = cJSON_CreateObject(), *dims = cJSON_AddArrayToObject(root, "dims");
+  cJSON_AddStringToObject(root, "model", machine->name);
+  cJSON_AddNumberToObject(root, "parameters", (double)count_trainable(machine, &tensors));
+  cJSON_AddNumberToObject(root, "trainable_tensors", tensors);
+  cJSON_AddNumberToObject(root, "state_bytes", (double)machine->state_bytes);
+  if (machine->compiled) cJSON_AddNumberToObject(root, "inference_bytes", (double)machine->model->inference_bytes);
+  for (int k = 0; k < machine->ndims; k++) {
+    cJSON *dim = cJSON_CreateObject();
+    cJSON_AddStringToObject(dim, "name", machine->dims[k].name);
+    cJSON_AddNumberToObject(dim, "low", (double)machine->dims[k].low);
+    cJSON_AddNumberToObject(dim, "high", (double)machine->dims[k].high);
+    cJSON_AddNumberToObject(dim, "step", (double)MAX(machine->dims[k].step, 1));
+    cJSON_AddItemToArray(dims, dim);
+  }
+  cJSON *entries = cJSON_AddArrayToObject(root, "entries");
+  for (int k = 0; k < machine->nentries; k++) cJSON_AddItemToArray(entries, entry_json(arena, machine, k));
+  cJSON_AddItemToObject(root, "tensors", symbols_json(machine));
+  char *text = cJSON_Print(root);
+  printf("%s\n", text);
+  cJSON_free(text);
+  cJSON_Delete(root);
+}
+
+static int run_show(Arena *arena, Settings *settings, Failure *failure) {
+  if (settings->words.count != 1) {
+    fail(failure, EXIT_INPUT, "show wants one model: nnc show MODEL");
+    return failure->code;
+  }
+  Machine *machine = machine_open(arena, settings->words.items[0], settings, failure);
+  if (!machine) return failure->code;
+  if (settings->json)
+    print_json(arena, machine);
+  else
+    print_all(arena, machine);
+  if (settings->kernels && !settings->json) print_kernels(machine);
+  machine_close(machine);
+  return 0;
+}
+
+static const Option options[] = {
+    FLAG("kernels", 0, kernels, "lists the kernels of each entry, with the lines that they came from"),
+    FLAG("json", 0, json, "prints all of it as JSON"),
+    FLAG("interpret", 0, interpret, "does not compile: tells nothing about kernels and scratch"),
+    OPTIONS_OF_MACHINES,
+    OPTIONS_OF_ALL,
+};
+
+const Command command_show = {
+    .name = "show",
+    .usage = "nnc show MODEL [options]",
+    .summary = "entries, shapes, parameters, memory, kernels",
+    .about = "Tells what is in a model: its dims, its fns and steps, its parameters by layer, and what it needs.",
+    .options = options,
+    .count = COUNT_OF(options),
+    .run = run_show,
+};

@@ -1,0 +1,354 @@
+/* nnc train: the model, the data, and which rows of them are for what; then train_run. */
+#include "command/train.h"
+
+#include "command/commands.h"
+#include "command/shuffle.h"
+#include "command/train_text.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+bool train_shuffles(const Settings *settings) { return !settings->shuffle || strcmp(settings->shuffle, "no") != 0; }
+
+/* ---- entries ---- */
+
+static bool find_step(Train *train, Failure *failure) {
+  const Machine *machine = train->machine;
+  const char *name = train->settings->step;
+  if (name) {
+    if (!machine_entry(machine, name, &train->step, failure)) return false;
+    return machine->entries[train->step].step || fail(failure, EXIT_INPUT, "--step %.200s: that is a fn, not a step", name);
+  }
+  int steps = 0, named = machine_find_entry(machine, "train");
+  for (int k = 0; k < machine->nentries; k++) {
+    if (!machine->entries[k].step) continue;
+    steps++;
+    train->step = k;
+  }
+  if (steps == 0) return fail(failure, EXIT_INPUT, "the model %s has no step to train with", machine->name);
+  if (steps == 1) return true;
+  if (named < 0 || !machine->entries[named].step)
+    return fail(failure, EXIT_INPUT, "the model %s has %d steps and none is named train; choose one with --step",
+                machine->name, steps);
+  train->step = named;
+  return true;
+}
+
+static bool find_test(Train *train, Failure *failure) {
+  const char *name = train->settings->test;
+  train->test = machine_find_entry(train->machine, name ? name : "test");
+  if (name && !machine_entry(train->machine, name, &train->test, failure)) return false;
+  if (train->test < 0 || !train->machine->entries[train->test].step) return true;
+  if (name) return fail(failure, EXIT_INPUT, "--test %.200s: that is a step, not a fn", name);
+  train->test = -1;
+  return true;
+}
+
+/* ---- name=value ---- */
+
+static bool read_scalars(Train *train, const char ***bound, int *nbound, Failure *failure) {
+  const MachineEntry *entry = &train->machine->entries[train->step];
+  Vec(const char *) names = {0};
+  train->schedules = NEW_ARRAY(train->arena, Schedule, entry->nparameters + 1);
+  train->scheduled = NEW_ARRAY(train->arena, bool, entry->nparameters + 1);
+  const char **known = NEW_ARRAY(train->arena, const char *, entry->nparameters + 1);
+  for (int p = 0; p < entry->nparameters; p++) known[p] = entry->parameters[p].name;
+  for (int w = 2; w < train->settings->words.count; w++) {
+    const char *name, *value, *word = train->settings->words.items[w];
+    if (!argument_split(train->arena, word, &name, &value))
+      return fail(failure, EXIT_INPUT, "'%.200s' is not name=value", word);
+    int p = 0;
+    while (p < entry->nparameters && strcmp(known[p], name) != 0) p++;
+    if (p == entry->nparameters) {
+      const char *near = nearest_name(name, known, entry->nparameters);
+      return fail(failure, EXIT_INPUT, "%s has no parameter '%.200s'%s%s%s", entry->name, name,
+                  near ? "; did you mean " : "", near ? near : "", near ? "?" : "");
+    }
+    if (entry->parameters[p].rank > 0)
+      return fail(failure, EXIT_INPUT, "%.200s: %s is a tensor, which the data meet", word, name);
+    if (train->scheduled[p]) return fail(failure, EXIT_INPUT, "%.200s is given twice", name);
+    if (!schedule_read(name, value, &train->schedules[p], failure)) return false;
+    train->scheduled[p] = true;
+    PUSH(train->arena, &names, entry->parameters[p].name);
+  }
+  *bound = names.items;
+  *nbound = names.count;
+  return true;
+}
+
+/* ---- data ---- */
+
+/* The length of the step's windows: the last axis of its first tensor parameter. */
+static bool window_length(const Train *train, int64_t *length, Failure *failure) {
+  const MachineEntry *entry = &train->machine->entries[train->step];
+  for (int p = 0; p < entry->nparameters; p++) {
+    const MachineValue *value = &entry->parameters[p];
+    size_t characters;
+    if (value->rank != 2) continue;
+    const char *text = shape_axis(value->shape, 1, &characters);
+    int dim = machine_find_dim(train->machine, text, characters);
+    *length = dim >= 0 ? train->machine->dims[dim].high : strtoll(text, NULL, 10);
+    if (*length > 0) return true;
+  }
+  return fail(failure, EXIT_INPUT, "%s has no parameter of two axes that windows of a text could meet", entry->name);
+}
+
+static bool read_data(Train *train, Failure *failure) {
+  const char *path = train->settings->words.items[1];
+  if (strncmp(path, "text:", 5) != 0)
+    return read_dataset(train->arena, path, train->settings->label, &train->data, failure);
+  int64_t length = 0;
+  return window_length(train, &length, failure) && read_text_dataset(train->arena, path + 5, length, &train->data, failure);
+}
+
+static int64_t *all_rows(Arena *arena, int64_t count) {
+  int64_t *rows = NEW_ARRAY(arena, int64_t, count + 1);
+  for (int64_t k = 0; k < count; k++) rows[k] = k;
+  return rows;
+}
+
+/* Parts the rows: every test_every-th for tests, then a share of the rest, chosen by the seed, for validation. */
+static bool part_rows(Train *train, Failure *failure) {
+  const Settings *settings = train->settings;
+  Arena *arena = train->arena;
+  int64_t rows = train->data.train.rows;
+  train->rows = NEW_ARRAY(arena, int64_t, rows + 1);
+  train->held[0].name = "valid";
+  train->held[1].name = "test";
+  if (train->data.test.rows > 0) {
+    if (settings->test_every) return fail(failure, EXIT_INPUT, "--test-every: the data have a part for tests already");
+    train->held[1].rows = all_rows(arena, train->held[1].count = train->data.test.rows);
+  } else if (settings->test_every) {
+    train->held[1].rows = NEW_ARRAY(arena, int64_t, rows + 1);
+  }
+  for (int64_t k = 0; k < rows; k++) {
+    if (settings->test_every && k % settings->test_every == 0)
+      train->held[1].rows[train->held[1].count++] = k;
+    else
+      train->rows[train->count++] = k;
+  }
+  if (settings->valid > 0) {
+    int64_t held = (int64_t)(settings->valid * (double)train->count);
+    if (held == 0)
+      return fail(failure, EXIT_INPUT, "--valid %g: that is not one row of %lld", settings->valid, (long long)train->count);
+    shuffle_rows(train->rows, train->count, (uint64_t)settings->seed, UINT32_MAX); /* an epoch that never comes */
+    train->count -= held;
+    train->held[0].rows = train->rows + train->count;
+    train->held[0].count = held;
+  }
+  train->order = NEW_ARRAY(arena, int64_t, train->count + 1);
+  return true;
+}
+
+/* ---- preparation ---- */
+
+static void keep_numbers(Train *train, const char *key, const double *numbers, int64_t count) {
+  Text text = {0};
+  for (int64_t k = 0; k < count; k++) text_add(&text, "%s%.17g", k ? " " : "", numbers[k]);
+  tensors_set(train->arena, &train->preparation, key, arena_format(train->arena, "%s", text.bytes));
+  text_free(&text);
+}
+
+static void standardize(Arena *arena, DataPart *part, int column, const double *mean, const double *deviation,
+                        int64_t per_row) {
+  Tensor *from = &part->columns.list.items[column];
+  Tensor to = tensor_new(arena, from->name, ELEMENT_F32, from->rank, from->size);
+  for (int64_t i = 0; i < part->rows * per_row; i++) {
+    double number = tensor_number(from, i) - mean[i % per_row], by = deviation[i % per_row];
+    ((float *)to.data)[i] = by > 0 ? (float)(number / by) : 0.0f;
+  }
+  *from = to;
+}
+
+static int find_column(const DataPart *part, const char *name) {
+  for (int c = 0; c < part->columns.list.count; c++)
+    if (strcmp(part->columns.list.items[c].name, name) == 0) return c;
+  return -1;
+}
+
+/* The first data parameter's column, by the figures of the rows to train on alone. */
+static bool standardize_data(Train *train, Failure *failure) {
+  const char *name = feed_first_column(train->machine, train->step, &train->data);
+  int column = name ? find_column(&train->data.train, name) : -1;
+  if (column < 0) return fail(failure, EXIT_INPUT, "--standardize: no column of the data meets the step");
+  const Tensor *x = &train->data.train.columns.list.items[column];
+  if (x->type == ELEMENT_U8 || x->type == ELEMENT_I32 || x->type == ELEMENT_BOOL)
+    return fail(failure, EXIT_INPUT, "--standardize: '%.100s' holds %s, not floats", name, element_name(x->type));
+  int64_t per_row = tensor_count(x) / x->size[0];
+  double *mean = NEW_ARRAY(train->arena, double, per_row + 1), *deviation = NEW_ARRAY(train->arena, double, per_row + 1);
+  for (int64_t k = 0; k < train->count; k++)
+    for (int64_t i = 0; i < per_row; i++) mean[i] += tensor_number(x, train->rows[k] * per_row + i) / (double)train->count;
+  for (int64_t k = 0; k < train->count; k++)
+    for (int64_t i = 0; i < per_row; i++) {
+      double off = tensor_number(x, train->rows[k] * per_row + i) - mean[i];
+      deviation[i] += off * off / (double)train->count;
+    }
+  for (int64_t i = 0; i < per_row; i++) deviation[i] = sqrt(deviation[i]);
+  standardize(train->arena, &train->data.train, column, mean, deviation, per_row);
+  int test = find_column(&train->data.test, name);
+  if (test >= 0) standardize(train->arena, &train->data.test, test, mean, deviation, per_row);
+  /* Kept under the parameter's name, by which `run` meets it again. */
+  const MachineEntry *entry = &train->machine->entries[train->step];
+  const char *parameter = name;
+  for (int p = entry->nparameters - 1; p >= 0; p--)
+    if (entry->parameters[p].rank > 0) parameter = entry->parameters[p].name;
+  keep_numbers(train, arena_format(train->arena, KEY_MEAN "%s", parameter), mean, per_row);
+  keep_numbers(train, arena_format(train->arena, KEY_DEVIATION "%s", parameter), deviation, per_row);
+  return true;
+}
+
+static void keep_classes(Train *train) {
+  if (!train->data.class_names) return;
+  Text text = {0};
+  for (int k = 0; k < train->data.class_count; k++) text_add(&text, "%s%s", k ? "\n" : "", train->data.class_names[k]);
+  tensors_set(train->arena, &train->preparation, KEY_CLASSES, arena_format(train->arena, "%s", text.bytes));
+  text_free(&text);
+}
+
+/* ---- all together ---- */
+
+/* What a resumed run was not told it takes from the file. */
+static bool settings_of_file(Train *train, Settings *settings, Failure *failure) {
+  Tensors file = {0};
+  long long seed, rows, batch;
+  int shuffled;
+  if (!read_all(train->arena, settings->resume, &file, failure)) return false;
+  const char *order = tensors_get(&file, KEY_ORDER);
+  if (!order || sscanf(order, "%lld %lld %lld %d", &seed, &rows, &batch, &shuffled) != 4) return true; /* told later */
+  if (!settings->seed_given) settings->seed = seed;
+  if (settings->batch == 0) settings->batch = batch;
+  if (!settings->shuffle && !shuffled) settings->shuffle = "no";
+  return true;
+}
+
+static bool make_feeds(Train *train, const char *const *bound, int nbound, Failure *failure) {
+  Arena *arena = train->arena;
+  int64_t batch = train->settings->batch;
+  if (!feed_new(arena, train->machine, train->step, &train->data, &train->data.train, bound, nbound, batch, &train->feed,
+                failure))
+    return false;
+  if (feed_batches(&train->feed, train->count) == 0)
+    return fail(failure, EXIT_INPUT, "%lld rows to train on are not one batch", (long long)train->count);
+  for (int k = 0; k < COUNT_OF(train->held); k++) {
+    Held *held = &train->held[k];
+    const DataPart *part = k == 1 && train->data.test.rows > 0 ? &train->data.test : &train->data.train;
+    if (train->test < 0) held->rows = NULL;
+    if (!held->rows) continue;
+    if (!feed_new(arena, train->machine, train->test, &train->data, part, bound, nbound, 0, &held->feed, failure))
+      return false;
+  }
+  return true;
+}
+
+static bool set_up(Train *train, Settings *settings, Failure *failure) {
+  const char **bound = NULL;
+  int nbound = 0;
+  if (!find_step(train, failure) || !find_test(train, failure) || !read_scalars(train, &bound, &nbound, failure))
+    return false;
+  if (settings->resume && !settings_of_file(train, settings, failure)) return false;
+  const MachineEntry *entry = &train->machine->entries[train->step];
+  train->sums = NEW_ARRAY(train->arena, double, entry->nresults + 1);
+  train->averages =
+      NEW_ARRAY(train->arena, double, (train->test >= 0 ? train->machine->entries[train->test].nresults : 0) + 1);
+  train->saved_step = -1;
+  if (!machine_init(train->machine, (uint64_t)settings->seed, failure)) return false;
+  if (settings->state && !checkpoint_load(train->arena, train->machine, settings->state, settings->partial, NULL, failure))
+    return false;
+  if (!read_data(train, failure) || !part_rows(train, failure)) return false;
+  if (train->count == 0) return fail(failure, EXIT_INPUT, "%.300s: no row is left to train on", train->data.path);
+  if (settings->standardize && !standardize_data(train, failure)) return false;
+  keep_classes(train);
+  if (!make_feeds(train, bound, nbound, failure)) return false;
+  return !settings->resume || train_resume(train, failure);
+}
+
+static bool check_settings(const Settings *settings, Failure *failure) {
+  if (settings->words.count < 2) return fail(failure, EXIT_INPUT, "train wants a model and data: nnc train MODEL DATA");
+  if (settings->shuffle && *settings->shuffle && strcmp(settings->shuffle, "yes") != 0 &&
+      strcmp(settings->shuffle, "no") != 0)
+    return fail(failure, EXIT_INPUT, "--shuffle=%.100s: wanted is yes or no", settings->shuffle);
+  if (settings->every && !settings->save)
+    return fail(failure, EXIT_INPUT, "--every says how often to save; --save says where");
+  if (settings->save && !text_ends(settings->save, ".safetensors"))
+    return fail(failure, EXIT_INPUT, "--save %.300s: a checkpoint's name ends in .safetensors", settings->save);
+  return true;
+}
+
+static void tell_start(const Train *train) {
+  const Settings *settings = train->settings;
+  if (settings->quiet) return;
+  const MachineEntry *entry = &train->machine->entries[train->step];
+  printf("%s.%s: %lld rows, %lld steps an epoch of up to %lld rows; ", train->machine->name, entry->name,
+         (long long)train->count, (long long)feed_batches(&train->feed, train->count), (long long)train->feed.batch);
+  for (int k = 0; k < COUNT_OF(train->held); k++)
+    if (train->held[k].rows) printf("%lld rows for %s; ", (long long)train->held[k].count, train->held[k].name);
+  printf("%s, %d thread%s\n",
+         train->machine->wide       ? "interpreted in f64"
+         : train->machine->compiled ? "compiled"
+                                    : "interpreted",
+         train->machine->workers, train->machine->workers == 1 ? "" : "s");
+  if (train->steps > 0) printf("going on after step %lld\n", (long long)train->steps);
+  fflush(stdout);
+}
+
+static int run_train(Arena *arena, Settings *settings, Failure *failure) {
+  if (!check_settings(settings, failure)) return failure->code;
+  Train train = {.arena = arena, .settings = settings};
+  train.machine = machine_open(arena, settings->words.items[0], settings, failure);
+  if (!train.machine) return failure->code;
+  if (set_up(&train, settings, failure)) {
+    tell_start(&train);
+    train_run(&train, failure);
+    progress_clear(&train.progress);
+  }
+  if (train.best_arena) arena_free(train.best_arena);
+  text_free(&train.log);
+  machine_close(train.machine);
+  return failure->code;
+}
+
+static const Option options[] = {
+    WHOLE("epochs", 'e', epochs, "K", 1, 1000000000, "how often each row is used (default 10)"),
+    WHOLE("batch", 'b', batch, "N", 1, INT32_MAX, "rows of one step (default 64, or as the shapes say)"),
+    TEXT("step", 0, step, "NAME", "the step that trains (default: the only one, or train)"),
+    TEXT("test", 0, test, "NAME", "the fn that is run on held-out rows (default: test)"),
+    WHOLE("test-every", 0, test_every, "K", 2, INT32_MAX, "rows 0, K, 2K, ... are held out for tests"),
+    FRACTION("valid", 0, valid, "F", "this share of the rows to train on is held out for validation"),
+    WHOLE("patience", 0, patience, "K", 1, INT32_MAX,
+          "stops after K epochs without a better value; the best state is kept"),
+    TEXT("watch", 0, watch, "NAME", "the value that patience is about (default: loss); acc... should grow"),
+    TEXT("save", 0, save, "FILE", "writes a checkpoint (.safetensors) at the end, when stopped, and every 30 seconds"),
+    WHOLE("every", 0, every, "K", 1, INT64_MAX, "also after each K steps"),
+    TEXT("resume", 0, resume, "FILE", "goes on where this checkpoint stands"),
+    TEXT("state", 0, state, "FILE", "starts from these weights, as a new training"),
+    FLAG("partial", 0, partial, "takes from --state what is there"),
+    OPTION_SEED,
+    TEXT("shuffle", 0, shuffle, "[=yes|no]", "whether each epoch has an order of its own (default: yes)"),
+    TEXT("label", 0, label, "COLUMN", "which column of a csv is the label (default: the last)"),
+    FLAG("standardize", 0, standardize, "brings input columns to mean 0 and deviation 1"),
+    TEXT("log", 0, log, "FILE", "writes a csv with a line for each epoch"),
+    OPTIONS_OF_INTERPRETING,
+    OPTIONS_OF_MACHINES,
+    OPTIONS_OF_ALL,
+};
+
+const Command command_train = {
+    .name = "train",
+    .usage = "nnc train MODEL DATA [name=value ...] [options]",
+    .summary = "trains on real data",
+    .about = "Trains a model on DATA:\n"
+             "  a folder of IDX files (MNIST and its kin) or of CIFAR-10's binary batches,\n"
+             "  a .csv, a .npz or .safetensors with named arrays (any may be .gz),\n"
+             "  text:FILE, whose characters are learnt, each window's target being the window one further.\n"
+             "Data meet the step's parameters by name, else by position; bytes of pictures are scaled to 0..1.\n"
+             "name=value sets a scalar: lr=0.05, lr=cosine(0.1, warmup=500), lr=staircase(0.1, steps=1000, factor=0.5).\n"
+             "Ctrl-C ends after the step at hand, with a checkpoint; a second one at once. A run that is resumed ends\n"
+             "in the same bits as one never interrupted.",
+    .options = options,
+    .count = COUNT_OF(options),
+    .after = "examples:\n"
+             "  nnc train models/digits.nn models/data/digits.csv.gz --test-every 5 --epochs 30\n"
+             "  nnc train models/lenet.nn models/data/mnist --epochs 3 lr=0.05 --save lenet.safetensors",
+    .run = run_train,
+};
