@@ -1,7 +1,7 @@
 /* nnc bench: each entry, interpreted and compiled in turns, so that a machine that slows down slows both.
  *
- * A step changes its state, and random data may lead it astray; so the state is drawn anew now and then, outside of what is
- * timed. Multiply-adds are counted over the contractions of the graph that the interpreter runs: the work that the model
+ * A step changes its state, and random data may lead it astray; so the state is drawn anew before each turn, outside of what
+ * is timed. Multiply-adds are counted over the contractions of the graph that the interpreter runs: the work that the model
  * asks for, not what either does. */
 #include "command/arguments.h"
 #include "command/commands.h"
@@ -13,8 +13,9 @@
 #include <cjson/cJSON.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
-enum { USUAL_DIM = 64, MOST_TURNS = 1000, FEWEST_TURNS = 5, TURNS_BETWEEN_INITS = 32 };
+enum { USUAL_DIM = 64, MOST_TURNS = 4096, USUAL_TURNS = 8 };
 
 typedef struct Timing {
   double seconds[MOST_TURNS];
@@ -61,30 +62,34 @@ static void summarise(Timing *timing) {
   timing->median = timing->count ? timing->seconds[timing->count / 2] : 0;
 }
 
-static bool time_call(Machine *machine, const Call *call, Timing *timing, uint64_t seed, Failure *failure) {
-  if (timing->count % TURNS_BETWEEN_INITS == 0 && machine->entries[call->entry].step &&
-      !machine_init(machine, seed, failure))
-    return false;
-  double start = seconds_now();
+/* Calls for about `seconds`, each timed, after one for nothing: memory and clocks are this side's own then. */
+static bool time_burst(Machine *machine, const Call *call, Timing *timing, double seconds, uint64_t seed,
+                       Failure *failure) {
+  if (machine->entries[call->entry].step && !machine_init(machine, seed, failure)) return false;
   if (!call_run(machine, call, seed, failure)) return false;
-  timing->seconds[timing->count++] = seconds_now() - start;
+  double start = seconds_now();
+  for (int calls = 0; calls < 64 && timing->count < MOST_TURNS; calls++) {
+    double before = seconds_now();
+    if (calls > 0 && before - start > seconds) break;
+    if (!call_run(machine, call, seed, failure)) return false;
+    timing->seconds[timing->count++] = seconds_now() - before;
+  }
   return true;
 }
 
-/* Turns until both together have had a second and a half and enough turns, or --repeat of them. */
+/* In turns of bursts. Between them nobody runs for as long as OpenBLAS's threads keep spinning after their last product:
+ * they would take processors from the compiled code that comes next. */
 static bool time_both(Bench *bench, const Call *calls, Failure *failure) {
   Machine *machines[2] = {bench->interpreted, bench->compiled};
   uint64_t seed = (uint64_t)bench->settings->seed;
-  int64_t most = bench->settings->repeat ? MIN(bench->settings->repeat, MOST_TURNS) : MOST_TURNS;
-  for (int k = 0; k < 2; k++) { /* once for nothing: memory is touched, clocks rise */
-    bench->timing[k].count = 0;
-    if (machines[k] && !call_run(machines[k], &calls[k], seed, failure)) return false;
-  }
-  double start = seconds_now();
-  for (int64_t turn = 0; turn < most; turn++) {
-    if (!bench->settings->repeat && turn >= FEWEST_TURNS && seconds_now() - start > 1.5) break;
-    for (int k = 0; k < 2; k++)
-      if (machines[k] && !time_call(machines[k], &calls[k], &bench->timing[k], seed, failure)) return false;
+  int64_t turns = bench->settings->repeat ? bench->settings->repeat : USUAL_TURNS;
+  for (int k = 0; k < 2; k++) bench->timing[k].count = 0;
+  for (int64_t turn = 0; turn < turns; turn++) {
+    for (int k = 0; k < 2; k++) {
+      if (!machines[k]) continue;
+      if (bench->interpreted) nanosleep(&(struct timespec){.tv_nsec = 40000000}, NULL);
+      if (!time_burst(machines[k], &calls[k], &bench->timing[k], 0.06, seed, failure)) return false;
+    }
   }
   for (int k = 0; k < 2; k++) summarise(&bench->timing[k]);
   return true;
@@ -232,7 +237,8 @@ static bool bench_all(Bench *bench, Failure *failure) {
       PUSH(bench->arena, &entries, entry);
     }
   }
-  for (int k = 0; entries.count == 0 && k < machine->nentries; k++) PUSH(bench->arena, &entries, k);
+  bool all = entries.count == 0;
+  for (int k = 0; all && k < machine->nentries; k++) PUSH(bench->arena, &entries, k);
   bench->peak = measure_peak((int)settings->threads);
   if (!bench->list && !settings->quiet)
     printf("%s: %d threads, peak %.1f GFLOP/s of f32 multiply-adds\n", machine->name, machine->workers, 1e-9 * bench->peak);
@@ -271,7 +277,7 @@ static int run_bench(Arena *arena, Settings *settings, Failure *failure) {
 static const Option options[] = {
     FLAG("kernels", 0, kernels, "prints the time of each launch, with the .nn lines it came from"),
     FLAG("json", 0, json, "prints all of it as JSON"),
-    WHOLE("repeat", 0, repeat, "K", 1, MOST_TURNS, "so many turns (default: a second and a half)"),
+    WHOLE("repeat", 0, repeat, "K", 1, 1000, "so many turns of each (default 8), of up to 64 calls and a 16th of a second"),
     OPTION_SEED,
     FLAG("interpret", 0, interpret, "times the interpreter alone"),
     OPTIONS_OF_MACHINES,

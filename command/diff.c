@@ -146,7 +146,8 @@ static bool diff_all(Diff *diff, Failure *failure) {
       PUSH(diff->arena, &entries, entry);
     }
   }
-  for (int k = 0; entries.count == 0 && k < diff->machine[COMPILED]->nentries; k++) PUSH(diff->arena, &entries, k);
+  bool all = entries.count == 0;
+  for (int k = 0; all && k < diff->machine[COMPILED]->nentries; k++) PUSH(diff->arena, &entries, k);
   if (!settings->quiet)
     printf("compiled against interpreted in f64; bound: %d times what f32 interpreted differs, and %d units of f32 of the\n"
            "largest value\n",
