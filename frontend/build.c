@@ -299,23 +299,45 @@ static bool load_all(Builder *b, const Source *source) {
   return true;
 }
 
-/* Does the file do arithmetic on layers, so that their tensors must be known before they are applied? */
-static bool has_trees(const FileScope *file) {
+/* Is a part of the layer named anywhere, as in net.dense1.w? Comments may mislead it, which costs only time. */
+static bool names_part(const Source *source, const char *layer) {
+  size_t length = strlen(layer);
+  for (const char *at = source->text; (at = strstr(at, layer)); at += length) {
+    if (at[length] == '.') return true;
+  }
+  return false;
+}
+
+/* Does a step set a whole layer? */
+static bool sets_layer(const FileScope *file, const Block *body) {
+  for (int k = 0; body && k < body->statements.count; k++) {
+    const Statement *statement = body->statements.items[k];
+    if (statement->kind != STATEMENT_UPDATE) continue;
+    for (int j = 0; j < statement->assign.targets.count; j++) {
+      const Expression *target = statement->assign.targets.items[j];
+      const Global *global = target->kind == EXPRESSION_NAME ? find_global(file, target->name) : NULL;
+      if (global && global->statement->kind == STATEMENT_LAYER) return true;
+    }
+  }
+  return false;
+}
+
+/* Must a layer's tensors perhaps be known before it is applied? */
+static bool needs_two_rounds(const FileScope *file) {
   for (int k = 0; k < file->file->statements.count; k++) {
     const Statement *statement = file->file->statements.items[k];
-    bool weight = statement->kind == STATEMENT_STATE || statement->kind == STATEMENT_PARAM;
-    if (weight && statement->weight.type.shape && statement->weight.type.shape->kind != EXPRESSION_LIST) return true;
-    if (statement->kind != STATEMENT_ROUTINE || !statement->routine->body) continue;
-    const Block *body = statement->routine->body;
-    for (int j = 0; j < body->statements.count; j++) {
-      const Statement *inner = body->statements.items[j];
-      if (inner->kind != STATEMENT_UPDATE) continue;
-      for (int i = 0; i < inner->assign.targets.count; i++) {
-        const Expression *target = inner->assign.targets.items[i];
-        const Global *global =
-            target->kind == EXPRESSION_NAME ? find_global((FileScope *)(uintptr_t)file, target->name) : NULL;
-        if (target->kind == EXPRESSION_MEMBER || (global && global->statement->kind == STATEMENT_LAYER)) return true;
-      }
+    switch (statement->kind) {
+    case STATEMENT_STATE:
+    case STATEMENT_PARAM:
+      if (statement->weight.type.shape && statement->weight.type.shape->kind != EXPRESSION_LIST) return true;
+      break;
+    case STATEMENT_LAYER:
+      if (names_part(file->source, statement->layer.name)) return true;
+      break;
+    case STATEMENT_ROUTINE:
+      if (sets_layer(file, statement->routine->body)) return true;
+      break;
+    default: break;
     }
   }
   return false;
@@ -336,7 +358,7 @@ static void learn_weights(Builder *b, const Source *source) {
 Module *build_source(Arena *arena, Diagnostics *diagnostics, const Source *source) {
   Builder builder = {.arena = arena, .diagnostics = diagnostics}, *b = &builder;
   if (!load_all(b, source)) return NULL;
-  if (has_trees(b->main)) learn_weights(b, source);
+  if (needs_two_rounds(b->main)) learn_weights(b, source);
   build_model(b);
   if (diagnostics_errors(diagnostics) > 0) return NULL;
   Text why = {0};

@@ -285,7 +285,7 @@ void set_variable(Builder *b, const char *name, Value value);
 Variable *local_variable(Scope *scope, const char *name);     /* in this scope alone */
 Scope *push_scope(Builder *b, FileScope *file, Scope *parent);
 Value global_value(Builder *b, FileScope *file, Global *global);
-Global *find_global(FileScope *file, const char *name);
+Global *find_global(const FileScope *file, const char *name);
 FileScope *load_file(Builder *b, const Source *source, const char *path, const Place *importer);
 
 /* ---- build_call.c ---- */
@@ -327,6 +327,7 @@ Value map_trees(Builder *b, Value (*leaf)(Builder *b, void *user, Value x, Value
 bool is_tree(const Value *value);
 void collect_weights(Part *part, bool trainable_only, int *symbols, int *count, int capacity);
 int count_weights(const Part *part);
+void make_known(Builder *b, Part *part);                   /* its weights, as a first round of building found them */
 bool in_training(const Builder *b);
 
 /* ---- build_scan.c ---- */

@@ -233,6 +233,14 @@ static bool bind_defaults(Builder *b, const Template *def, const Expression *at)
   return true;
 }
 
+/* Where the def's body was led to from: the settings' place, if they were written elsewhere, then the application. */
+static const Place *made_at(Builder *b, const Template *def, const Expression *at) {
+  const Place *applied = place_at(b, at);
+  if (!def->made || def->made == at) return applied;
+  Place made = {def->made->source, def->made->offset, applied, NULL};
+  return arena_copy(b->arena, &made, sizeof made);
+}
+
 Value run_def(Builder *b, const Template *def, const Arguments *arguments, Naming *naming, const Expression *at) {
   const Routine *routine = def->routine;
   Value values[64];
@@ -246,7 +254,7 @@ Value run_def(Builder *b, const Template *def, const Arguments *arguments, Namin
   Scope *scope = push_scope(b, def->file, NULL), *outer_scope = b->scope;
   if (!bind_arguments(b, def, scope, values, at)) return value_error;
   Frame frame = {.outer = b->frame,
-                 .caller = place_at(b, at),
+                 .caller = made_at(b, def, at),
                  .inside = call_text(b, def, at),
                  .naming = naming,
                  .def = true,

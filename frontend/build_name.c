@@ -31,7 +31,7 @@ void set_variable(Builder *b, const char *name, Value value) {
 
 /* ---- globals ---- */
 
-Global *find_global(FileScope *file, const char *name) {
+Global *find_global(const FileScope *file, const char *name) {
   for (int k = 0; k < file->globals.count; k++) {
     if (file->globals.items[k]->name == name) return file->globals.items[k];
   }
@@ -243,6 +243,7 @@ Value member_value(Builder *b, const Expression *expression) {
   const char *name = expression->member.name;
   if (is_error(&object)) return value_error;
   if (object.kind == VALUE_LAYER) {
+    make_known(b, object.part);
     Part *part = find_part(b, object.part, name, false);
     if (part) return (Value){.kind = VALUE_LAYER, .part = part, .infer = object.infer, .stop = object.stop};
     Weight *weight = find_weight(object.part, name);

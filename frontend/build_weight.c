@@ -47,7 +47,7 @@ static Weight *agree_weight(Builder *b, Weight *weight, const Type *type, const 
   error_at(b->diagnostics, place, "'%s' is %s here, but %s where it was made first", weight->path, shape_text(b, type),
            shape_text(b, &symbol->type));
   const Place *first = symbol->place;
-  while (!first->source->users && first->caller) first = first->caller;
+  while (first->caller) first = first->caller; /* the application, not the def: that is the same in both */
   note_at(b->diagnostics, first, "made first here");
   return NULL;
 }
@@ -307,7 +307,8 @@ static Weight *make_leaf(Builder *b, Part *part, const char *name, const Type *t
 }
 
 /* A layer that was not applied yet, but will be: its weights are made now, as the first round found them. */
-static void make_known(Builder *b, Part *part) {
+void make_known(Builder *b, Part *part) {
+  if (count_weights(part) > 0) return;
   size_t length = strlen(part->path);
   for (int k = 0; k < b->known.count; k++) {
     const Known *known = &b->known.items[k];
@@ -336,7 +337,7 @@ bool is_tree(const Value *value) { return value->kind == VALUE_TREE || value->ki
 const Tree *tree_of(Builder *b, const Value *value) {
   if (value->kind == VALUE_TREE) return value->tree;
   Part *part = value->part;
-  if (count_weights(part) == 0) make_known(b, part);
+  make_known(b, part);
   int capacity = b->module->symbols.count, count = 0;
   int *symbols = NEW_ARRAY(b->arena, int, capacity + 1);
   collect_weights(part, false, symbols, &count, capacity);
@@ -398,7 +399,7 @@ static bool update_tree(Builder *b, Value target, Value value) {
       fault(b, NULL, "':=': the layer '%s' takes a like layer, not %s", target.part->path, value_text(b, &value));
     return false;
   }
-  if (count_weights(target.part) == 0) make_known(b, target.part);
+  make_known(b, target.part);
   if (count_weights(target.part) == 0) make_like(b, target.part, tree);
   for (int k = 0; k < tree->count; k++) {
     Part *at = target.part;

@@ -363,7 +363,7 @@ static void test_trees(void **state) {
                                "step go(x: [1, 2]) -> n {\n"
                                "  l = sum(net(x))\n  g = grad(l, net)\n  n = sum(g * g)\n"
                                "  total := total + g\n  ema := 0.5 * net\n  copy := net\n}\n"
-                               "fn look(x: [1, 2]) -> y { y = copy(x) - net(x) }\n");
+                               "fn early() -> w { w = net.w }\nfn look(x: [1, 2]) -> y { y = copy(x) - net(x) }\n");
   double values[] = {3, 4};
   pass_grad(program.module);
   initialise_states(&program, false);
