@@ -31,9 +31,12 @@ static Lowering *body_of(Lowering *lowering, Id id) {
   return body;
 }
 
-/* The buffer where an operand of the scan lies; 0, with a culprit, if it must be a root first. */
+/* The buffer where an operand of the scan lies; 0, with a culprit, if it must be a root first: so must a slice of an outer
+ * scan, of which there is only the whole sequence. */
 static Id operand_buffer(Lowering *lowering, Id operand) {
-  if (!has_buffer(lowering, operand)) {
+  const Node *node = graph_node(lowering->graph, operand);
+  bool slice = node->op == OP_arg && node->index >= lowering->first_slice && node->index < lowering->end_slice;
+  if (!has_buffer(lowering, operand) || (slice && !lowering->root[operand])) {
     lowering->culprit = operand;
     return 0;
   }
@@ -98,16 +101,16 @@ void lower_scan(Lowering *lowering, Id id) {
   Arena *arena = lowering->module->arena;
   Lowering *body = body_of(lowering, id);
   Id *carries = NEW_ARRAY(arena, Id, scan->ncarry + 1), *yields = NEW_ARRAY(arena, Id, scan->nyield + 1);
-  for (int k = 0; k < scan->ncarry; k++) {
-    carries[k] = carry_buffer(lowering, scan, k);
-    if (!lower_copy(lowering, node->operands[k], carries[k], NULL)) return;
-  }
+  for (int k = 0; k < scan->ncarry; k++) carries[k] = carry_buffer(lowering, scan, k);
   for (int k = 0; k < scan->nyield; k++) {
     Type type;
     if (!pair_type(lowering->graph, node, scan->ncarry + k, &type)) bug("a scan without its yield %d", k);
     yields[k] = plan_buffer(lowering->plan, MEMORY_ARENA, type, 0, scan->body->results.items[scan->ncarry + k].name);
   }
-  bind_picks(lowering, id, carries, yields);
+  bind_picks(lowering, id, carries, yields); /* first of all: they are read on even if this stumbles */
+  for (int k = 0; k < scan->ncarry; k++) {
+    if (!lower_copy(lowering, node->operands[k], carries[k], NULL)) return;
+  }
   if (!bind_parameters(lowering, node, body, carries)) return;
   Region region = {.parent = lowering->region, .turn = body->turn, .trips = scan->trips, .reverse = scan->reverse};
   PUSH(arena, &lowering->plan->regions, region);
