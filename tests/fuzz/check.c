@@ -136,11 +136,70 @@ static bool check_plan(const Check *check, const char *way, const Plan *plan) {
   return plan_run(plan, &run, &failure) ? compare(check, way, &outcome) : failed(check, way, &failure);
 }
 
+/* ---- compiled ---- */
+
+/* Two threads must give what one gave, to the bit. */
+static bool same_bits(const Check *check, const char *way, const Outcome *one, const Outcome *two) {
+  int nresults = check->graph->results.count, nstates = check->module->symbols.count;
+  for (int k = 0; k < nresults + nstates; k++) {
+    const Array *a = k < nresults ? &one->results[k] : &one->states[k - nresults];
+    const Array *b = k < nresults ? &two->results[k] : &two->states[k - nresults];
+    if (memcmp(a->data, b->data, (size_t)array_count(a) * array_element_bytes(a)) == 0) continue;
+    const char *name = k < nresults ? check->graph->results.items[k].name : check->module->symbols.items[k - nresults].name;
+    text_add(check->why, "%s, N=%lld: two threads give other bits of %s", way, (long long)check->inputs.dims[0], name);
+    return false;
+  }
+  return true;
+}
+
+typedef struct Code {
+  Loaded *loaded;
+  const char *way;
+} Code;
+
+static bool check_code(const Check *check, const Code *code) {
+  Outcome one = outcome_new(check), two = outcome_new(check);
+  Run run = run_of(check, check->graph, &one), again = run_of(check, check->graph, &two);
+  Failure failure = {0};
+  if (!compiled_run(code->loaded, &run, 1, &failure)) return failed(check, code->way, &failure);
+  if (!compare(check, code->way, &one)) return false;
+  if (!compiled_run(code->loaded, &again, 2, &failure)) return failed(check, code->way, &failure);
+  return same_bits(check, code->way, &one, &two);
+}
+
+enum { CODES = 2 };
+static const char *const processors[] = {"native", "x86-64-v3", "x86-64"};
+
+/* Fused for this processor, and one of the other ways, by the program's own text. */
+static bool load_codes(Check *check, Plan *const plans[2], Code codes[CODES]) {
+  uint64_t choice = 0;
+  for (Id id = 1; id < check->graph->nodes.count; id++) {
+    choice = choice * 31 + (uint64_t)graph_node(check->graph, id)->op;
+  }
+  for (int k = 0; k < CODES; k++) {
+    int which = k == 0 ? 0 : 1 + (int)(choice % 5), unfused = which % 2;
+    const char *cpus = processors[which / 2];
+    CodegenOptions options = {.cpus = cpus, .compiler = "fuzz"};
+    Failure failure = {0};
+    codes[k].way = arena_format(check->arena, "compiled for %s, %s", cpus, unfused ? "unfused" : "fused");
+    codes[k].loaded = codegen_load(check->module, &plans[unfused], 1, &options, &failure);
+    if (codes[k].loaded) continue;
+    text_add(check->why, "%s: %s", codes[k].way, failure.message);
+    return false;
+  }
+  return true;
+}
+
+static void unload_codes(Code codes[CODES]) {
+  for (int k = 0; k < CODES; k++) codegen_unload(codes[k].loaded);
+}
+
 /* ---- the whole ---- */
 
 typedef struct Ways {
   Plan *plans[2]; /* fused, not */
   Graph *optimised;
+  Code codes[CODES];
 } Ways;
 
 static bool make_ways(Check *check, Ways *ways) {
@@ -179,8 +238,22 @@ static bool check_at(Check *check, const Ways *ways, int64_t n) {
                  &failure)) {
     return failed(check, "in f64", &failure);
   }
-  return check_graph(check, "interpreted", check->graph) && check_graph(check, "optimised", ways->optimised) &&
-         check_plan(check, "plan, fused", ways->plans[0]) && check_plan(check, "plan, unfused", ways->plans[1]);
+  bool good = check_graph(check, "interpreted", check->graph) && check_graph(check, "optimised", ways->optimised) &&
+              check_plan(check, "plan, fused", ways->plans[0]) && check_plan(check, "plan, unfused", ways->plans[1]);
+  for (int k = 0; k < CODES && good; k++) good = !ways->codes[k].loaded || check_code(check, &ways->codes[k]);
+  return good;
+}
+
+/* At the least, the largest and a middling run-time size. */
+static bool check_sizes(Check *check, const Ways *ways) {
+  const Module *module = check->module;
+  const DimSymbol *dim = module->dims.count > 0 ? &module->dims.items[0] : NULL;
+  int64_t low = dim ? dim->low : 1, high = dim ? dim->high : 1, sizes[] = {high, low, (low + high + 1) / 2};
+  for (int k = 0; k < COUNT_OF(sizes); k++) {
+    if (k > 0 && (sizes[k] == high || (k == 2 && sizes[k] == low))) continue;
+    if (!check_at(check, ways, sizes[k])) return false;
+  }
+  return true;
 }
 
 bool check_module(const Module *module, const CheckOptions *options, Counts *counts, Text *why) {
@@ -197,15 +270,11 @@ bool check_module(const Module *module, const CheckOptions *options, Counts *cou
     return false;
   }
   check.graph = module->entries.items[0];
-  Ways ways;
+  Ways ways = {0};
   if (!make_ways(&check, &ways)) return false;
-  const DimSymbol *dim = module->dims.count > 0 ? &module->dims.items[0] : NULL;
-  int64_t low = dim ? dim->low : 1, high = dim ? dim->high : 1, sizes[] = {high, low, (low + high + 1) / 2};
-  for (int k = 0; k < COUNT_OF(sizes); k++) {
-    if (k > 0 && (sizes[k] == high || (k == 2 && sizes[k] == low))) continue;
-    if (!check_at(&check, &ways, sizes[k])) return false;
-  }
-  return true;
+  bool good = (!options->compiled || load_codes(&check, ways.plans, ways.codes)) && check_sizes(&check, &ways);
+  unload_codes(ways.codes);
+  return good;
 }
 
 /* ---- what programs are made of ---- */

@@ -7,6 +7,7 @@
 #ifndef NNC_FUZZ_H
 #define NNC_FUZZ_H
 
+#include "codegen/codegen.h"
 #include "ir/interpret.h"
 #include "ir/plan.h"
 #include "passes/passes.h"
@@ -62,6 +63,8 @@ typedef struct CheckOptions {
 } CheckOptions;
 /* False with a sentence in `why` if some way of running the module's entry disagrees. */
 bool check_module(const Module *module, const CheckOptions *options, Counts *counts, Text *why);
+/* Runs compiled code as interpret() runs a graph. */
+bool compiled_run(const Loaded *loaded, Run *run, int threads, Failure *failure);
 void count_features(const Graph *graph, Counts *counts);
 
 /* The smallest module text that still fails, by cutting; `fails` runs it in a process of its own. */

@@ -195,7 +195,7 @@ Value any_of_rank(Generator *g, Dtype dtype, int least_rank) {
 
 Value any_value(Generator *g, Dtype dtype) { return any_of_rank(g, dtype, 0); }
 
-Value like(Generator *g, Dtype dtype, const Type *sizes) {
+Value alike(Generator *g, Dtype dtype, const Type *sizes) {
   Value value;
   Type both;
   for (int attempt = 0; attempt < 6; attempt++) {
@@ -282,7 +282,7 @@ static Id next_of(Generator *g, Value state) {
     Id decayed = graph_binary(g->graph, OP_mul, state.id, number(g, 0.75));
     return graph_binary(g->graph, OP_sub, decayed, scalar_of(g, any_value(g, F32)).id);
   }
-  return like(g, type.dtype, &type).id;
+  return alike(g, type.dtype, &type).id;
 }
 
 static void give_out(Generator *g) {

@@ -42,8 +42,8 @@ Value leaf(Generator *g, Type type);                      /* an arg, a state, a 
 Type random_type(Generator *g, Dtype dtype, int most_rank);
 Value any_value(Generator *g, Dtype dtype);
 Value any_of_rank(Generator *g, Dtype dtype, int least_rank);
-Value like(Generator *g, Dtype dtype, const Type *sizes); /* of these sizes, or broadcast to them */
-Value scalar_of(Generator *g, Value value);               /* f32: a mean */
+Value alike(Generator *g, Dtype dtype, const Type *sizes); /* of these sizes, or broadcast to them */
+Value scalar_of(Generator *g, Value value);                /* f32: a mean */
 
 /* ---- parts of programs; false if there was nothing to do it with ---- */
 

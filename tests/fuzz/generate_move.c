@@ -46,7 +46,7 @@ bool make_concat(Generator *g) {
   for (int k = 1; k < count; k++) {
     type.size[axis] = chance(g, 40) ? type.size[axis] : g->sizes[below(g, SIZES)];
     if (elements_high(&type) * count > MOST_ELEMENTS) return false;
-    Value part = like(g, type.dtype, &type);
+    Value part = alike(g, type.dtype, &type);
     parts[k] = part.id;
     all.low = fmin(all.low, part.low), all.high = fmax(all.high, part.high);
   }
@@ -59,7 +59,7 @@ bool make_concat(Generator *g) {
 /* Mostly inside the axis. */
 static Id indices(Generator *g, Type type, const Dim *size) {
   type.dtype = I32;
-  Id index = like(g, I32, &type).id;
+  Id index = alike(g, I32, &type).id;
   return chance(g, 75) ? graph_binary(g->graph, OP_mod, index, graph_dim(g->graph, size)) : index;
 }
 
@@ -96,7 +96,7 @@ bool make_scatter(Generator *g) {
   Lookup lookup;
   if (!choose_lookup(g, a, &lookup)) return false;
   Id index = indices(g, lookup.index, type_of_value(g, a)->size[lookup.axis]);
-  Value added = like(g, lookup.values.dtype, &lookup.values);
+  Value added = alike(g, lookup.values.dtype, &lookup.values);
   double reach = fmax(fabs(added.low), fabs(added.high)) * fmin(elements_high(&lookup.index), 100);
   keep(g, graph_scatter(g->graph, a.id, index, added.id, lookup.axis, lookup.batch), a.low - reach, a.high + reach);
   return true;

@@ -9,10 +9,10 @@
 /* A value of the pool brought to a carry's type, and to its interval. */
 static Id carried_on(Generator *g, Type type, Value carry) {
   if (type.dtype != F32) {
-    Value other = like(g, type.dtype, &type);
+    Value other = alike(g, type.dtype, &type);
     return type.dtype == BOOL ? other.id : tame(g, other, fmax(fabs(carry.low), fabs(carry.high))).id;
   }
-  Value other = like(g, F32, &type);
+  Value other = alike(g, F32, &type);
   Id half = graph_number(g->graph, F32, 0.5);
   Id mixed = graph_binary(g->graph, OP_add, graph_binary(g->graph, OP_mul, carry.id, half), other.id);
   return chance(g, 70) ? graph_unary(g->graph, OP_tanh, mixed) : tame(g, other, 1).id;
@@ -33,7 +33,7 @@ static void parameter(Generator *body, const char *kind, int k, Type type, doubl
 
 static void add_carry(Generator *g, Generator *body, ScanDraft *loop) {
   Type type = random_type(g, chance(g, 85) ? F32 : I32, 2);
-  Value start = tame(g, like(g, type.dtype, &type), type.dtype == F32 ? 1 : 100);
+  Value start = tame(g, alike(g, type.dtype, &type), type.dtype == F32 ? 1 : 100);
   double reach = type.dtype == F32 ? 1 : 100;
   parameter(body, "c", loop->scan.ncarry, type, -reach, reach);
   loop->carries[loop->scan.ncarry++] = body->pool.items[body->pool.count - 1];
@@ -46,7 +46,7 @@ static void add_slice(Generator *g, Generator *body, ScanDraft *loop) {
   whole.size[0] = loop->scan.trips;
   for (int k = 0; k < each.rank; k++) whole.size[k + 1] = each.size[k];
   if (!small_enough(&whole)) return;
-  Value sequence = like(g, whole.dtype, &whole);
+  Value sequence = alike(g, whole.dtype, &whole);
   parameter(body, "s", loop->scan.nslice++, each, sequence.low, sequence.high);
   loop->operands[loop->count++] = sequence.id;
 }

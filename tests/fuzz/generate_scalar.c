@@ -77,7 +77,7 @@ static void power(Generator *g, Value a) {
     return;
   }
   a = tame(g, above(g, a, 0.25), 4);
-  Value b = tame(g, like(g, F32, type_of_value(g, a)), 2);
+  Value b = tame(g, alike(g, F32, type_of_value(g, a)), 2);
   double low = fmin(a.low, 0.0625), most = fmax(pow(fmax(a.high, 1), 2), pow(low, -2));
   a = above(g, a, 0.125);
   keep(g, op2(g, OP_pow, a.id, b.id), 0, most);
@@ -93,7 +93,7 @@ static void remainder_of(Generator *g, Op op, Value a, Value b) {
 bool make_binary(Generator *g) {
   static const Op ops[] = {OP_add, OP_add, OP_sub, OP_mul, OP_mul, OP_div, OP_floordiv, OP_mod, OP_pow, OP_max, OP_min};
   Op op = ops[below(g, COUNT_OF(ops))];
-  Value a = any_value(g, F32), b = chance(g, 12) ? a : like(g, F32, type_of_value(g, a));
+  Value a = any_value(g, F32), b = chance(g, 12) ? a : alike(g, F32, type_of_value(g, a));
   double product = reach_of(a) * reach_of(b);
   switch (op) {
   case OP_add: keep(g, op2(g, op, a.id, b.id), a.low + b.low, a.high + b.high); break;
@@ -112,7 +112,7 @@ bool make_binary(Generator *g) {
 bool make_integer(Generator *g) {
   static const Op ops[] = {OP_add, OP_sub, OP_mul, OP_floordiv, OP_mod, OP_max, OP_min, OP_neg};
   Op op = ops[below(g, COUNT_OF(ops))];
-  Value a = any_value(g, I32), b = like(g, I32, type_of_value(g, a));
+  Value a = any_value(g, I32), b = alike(g, I32, type_of_value(g, a));
   double reach = reach_of(a) + reach_of(b);
   if (op == OP_mul) reach = reach_of(a) * reach_of(b);
   keep(g, op == OP_neg ? op1(g, op, a.id) : op2(g, op, a.id, b.id), -reach, reach);
@@ -125,7 +125,7 @@ bool make_compare(Generator *g) {
   static const Op ops[] = {OP_lt, OP_le, OP_eq}, choices[] = {OP_max, OP_min, OP_eq};
   Dtype dtype = chance(g, 60) ? F32 : chance(g, 60) ? I32 : BOOL;
   Op op = dtype == BOOL ? choices[below(g, 3)] : ops[below(g, 3)];
-  Value a = any_value(g, dtype), b = like(g, dtype, type_of_value(g, a));
+  Value a = any_value(g, dtype), b = alike(g, dtype, type_of_value(g, a));
   if (op == OP_eq && dtype == F32) { /* equal often, and surely */
     a.id = op1(g, OP_round, a.id);
     b.id = op1(g, OP_round, b.id);
@@ -136,7 +136,7 @@ bool make_compare(Generator *g) {
 
 bool make_where(Generator *g) {
   Dtype dtype = chance(g, 70) ? F32 : chance(g, 60) ? I32 : BOOL;
-  Value a = any_value(g, dtype), b = like(g, dtype, type_of_value(g, a)), condition = like(g, BOOL, type_of_value(g, a));
+  Value a = any_value(g, dtype), b = alike(g, dtype, type_of_value(g, a)), condition = alike(g, BOOL, type_of_value(g, a));
   keep(g, graph_where(g->graph, condition.id, a.id, b.id), fmin(a.low, b.low), fmax(a.high, b.high));
   return true;
 }

@@ -1,0 +1,99 @@
+/* Compiled code, called as a user's program calls it: its state in one block, its scratch in another.
+ *
+ * Memory given to it is ringed by known bytes, which must still be there afterwards, and scratch is full of NaN, so that
+ * what reads before it writes shows. */
+#include "runtime/nn.h"
+#include "runtime/pool.h"
+#include "tests/fuzz/fuzz.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { RING = 128, RING_BYTE = 0xA5 };
+
+typedef struct Guarded {
+  uint8_t *whole, *data;
+  size_t bytes;
+} Guarded;
+
+static Guarded guarded_new(size_t bytes) {
+  Guarded block = {.bytes = bytes};
+  block.whole = aligned_alloc(64, (size_t)round_up((int64_t)bytes, 64) + 2 * RING);
+  if (!block.whole) bug("no memory for a model");
+  block.data = block.whole + RING;
+  memset(block.whole, RING_BYTE, RING);
+  memset(block.data, 0xFF, bytes);
+  memset(block.data + bytes, RING_BYTE, RING);
+  return block;
+}
+
+static bool guarded_whole(const Guarded *block) {
+  for (int k = 0; k < RING; k++) {
+    if (block->whole[k] != RING_BYTE || block->data[block->bytes + (size_t)k] != RING_BYTE) return false;
+  }
+  return true;
+}
+
+typedef struct Call {
+  const nn_model *model;
+  Run *run;
+  Guarded state, scratch, *results;
+  const void **parameters;
+  void **pointers;
+} Call;
+
+static void call_begin(Call *call, int workers) {
+  Run *run = call->run;
+  const Module *module = run->graph->module;
+  int nresults = run->graph->results.count, nparameters = run->graph->parameters.count;
+  call->state = guarded_new(call->model->state_bytes);
+  call->model->init(call->state.data, 1);
+  for (int k = 0; k < module->symbols.count; k++) {
+    call->model->set(call->state.data, module->symbols.items[k].name, run->states[k].data);
+  }
+  call->scratch = guarded_new(call->model->entries[0].scratch(run->dims, workers) + 64);
+  call->scratch.bytes -= 64; /* never of no bytes at all; the ring begins where the model was told */
+  memset(call->scratch.data + call->scratch.bytes, RING_BYTE, RING);
+  call->results = NEW_ARRAY(run->arena, Guarded, nresults + 1);
+  call->pointers = NEW_ARRAY(run->arena, void *, nresults + 1);
+  call->parameters = NEW_ARRAY(run->arena, const void *, nparameters + 1);
+  for (int k = 0; k < nparameters; k++) call->parameters[k] = run->parameters[k].data;
+  for (int k = 0; k < nresults; k++) {
+    run->results[k] = array_for(run->arena, graph_type(run->graph, run->graph->results.items[k].value), false, run->dims);
+    call->results[k] = guarded_new((size_t)array_count(&run->results[k]) * array_element_bytes(&run->results[k]));
+    call->pointers[k] = call->results[k].data;
+  }
+}
+
+static bool call_end(Call *call, Failure *failure) {
+  Run *run = call->run;
+  const Module *module = run->graph->module;
+  bool good = guarded_whole(&call->state) || fail(failure, EXIT_BUG, "writes outside of its state");
+  good = good && (guarded_whole(&call->scratch) || fail(failure, EXIT_BUG, "writes outside of its scratch"));
+  for (int k = 0; k < run->graph->results.count; k++) {
+    good = good && (guarded_whole(&call->results[k]) || fail(failure, EXIT_BUG, "writes outside of result %d", k));
+    memcpy(run->results[k].data, call->results[k].data, call->results[k].bytes);
+    free(call->results[k].whole);
+  }
+  for (int k = 0; k < module->symbols.count; k++) {
+    Array *state = &run->states[k], fresh = array_new(run->arena, state->dtype, false, state->rank, state->size);
+    call->model->get(call->state.data, module->symbols.items[k].name, fresh.data);
+    *state = fresh;
+  }
+  free(call->state.whole);
+  free(call->scratch.whole);
+  return good;
+}
+
+bool compiled_run(const Loaded *loaded, Run *run, int threads, Failure *failure) {
+  Call call = {.model = loaded_model(loaded), .run = run};
+  nn_pool *pool = threads > 1 ? nn_pool_new(threads) : NULL;
+  nn_run how = {nn_pool_parallel_for, pool, pool ? nn_pool_workers(pool) : 1, NULL, NULL};
+  call_begin(&call, how.workers);
+  int code =
+      call.model->entries[0].call(&how, call.state.data, call.scratch.data, run->dims, call.parameters, call.pointers, 0);
+  nn_pool_free(pool);
+  bool good = call_end(&call, failure);
+  if (code != NN_OK) return fail(failure, EXIT_BUG, "compiled code returns %d: %s", code, call.model->error(code));
+  return good;
+}
