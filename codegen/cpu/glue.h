@@ -19,8 +19,11 @@ typedef struct KnownSize {
   LLVMValueRef value;
 } KnownSize;
 
+typedef struct Part Part;
 typedef struct Object {
-  Emitter emitter;                                /* frame: the dims that emit_dim reads */
+  Emitter emitter;                                /* of the first part; frame: the dims that emit_dim reads */
+  Part *parts;                                    /* known to object.c */
+  int nparts;
   Arena *arena;
   const Module *module;
   Plan *const *plans;
@@ -99,8 +102,8 @@ LLVMValueRef emit_random_key(Object *object, const Draws *draws, LLVMValueRef st
 LLVMValueRef emit_choose_version(Object *object);
 
 /* ---- object.c ---- */
-/* An object file in memory; NULL with a failure. */
-LLVMMemoryBufferRef object_make(const Module *module, Plan *const *plans, int count, const CodegenOptions *options,
-                                CodegenOutput output, Failure *failure);
+/* Object files in memory, as many as parts; 0 with a failure. All but the first hold kernels alone. */
+int object_make(const Module *module, Plan *const *plans, int count, const CodegenOptions *options, CodegenOutput output,
+                int parts, LLVMMemoryBufferRef *made, Failure *failure);
 
 #endif

@@ -1,11 +1,15 @@
-/* Code into this process: the very bytes that would be an object file are linked in memory by ORC, so what runs here is
- * what is shipped. The three functions that it may call are given by address; nothing else is looked up. */
+/* Code into this process: the very code that would be in an object file, made by all processors at once, is linked in memory
+ * by ORC, so what runs here is what is shipped. The three functions that it may call are given by address; nothing else is
+ * looked up. */
 #include "codegen/cpu/glue.h"
 #include "runtime/nn.h"
 
 #include <llvm-c/LLJIT.h>
 #include <llvm-c/Orc.h>
 #include <string.h>
+#include <unistd.h>
+
+enum { MAX_PARTS = 16 };
 
 struct Loaded {
   LLVMOrcLLJITRef jit;
@@ -41,18 +45,7 @@ static bool define_functions(LLVMOrcLLJITRef jit, Failure *failure) {
   return took_no_error(error, failure);
 }
 
-/* Takes the buffer. */
-static bool load(Loaded *loaded, LLVMMemoryBufferRef buffer, const Module *module, Failure *failure) {
-  if (!took_no_error(LLVMOrcCreateLLJIT(&loaded->jit, NULL), failure)) {
-    LLVMDisposeMemoryBuffer(buffer);
-    return false;
-  }
-  if (!define_functions(loaded->jit, failure)) {
-    LLVMDisposeMemoryBuffer(buffer);
-    return false;
-  }
-  LLVMOrcJITDylibRef library = LLVMOrcLLJITGetMainJITDylib(loaded->jit);
-  if (!took_no_error(LLVMOrcLLJITAddObjectFile(loaded->jit, library, buffer), failure)) return false;
+static bool find_model(Loaded *loaded, const Module *module, Failure *failure) {
   LLVMOrcExecutorAddress address = 0;
   const char *name = arena_format(loaded->arena, "%s_model", module->name);
   if (!took_no_error(LLVMOrcLLJITLookup(loaded->jit, &address, name), failure)) return false;
@@ -60,13 +53,34 @@ static bool load(Loaded *loaded, LLVMMemoryBufferRef buffer, const Module *modul
   return true;
 }
 
+/* Takes the buffers. */
+static bool link_parts(Loaded *loaded, LLVMMemoryBufferRef *parts, int count, Failure *failure) {
+  bool good = took_no_error(LLVMOrcCreateLLJIT(&loaded->jit, NULL), failure) && define_functions(loaded->jit, failure);
+  for (int k = 0; k < count; k++) {
+    if (!good) {
+      LLVMDisposeMemoryBuffer(parts[k]);
+      continue;
+    }
+    LLVMOrcJITDylibRef library = LLVMOrcLLJITGetMainJITDylib(loaded->jit);
+    good = took_no_error(LLVMOrcLLJITAddObjectFile(loaded->jit, library, parts[k]), failure);
+  }
+  return good;
+}
+
+static int count_parts(Plan *const *plans, int count) {
+  int kernels = 0, processors = (int)sysconf(_SC_NPROCESSORS_ONLN);
+  for (int k = 0; k < count; k++) kernels += plans[k]->kernels.count;
+  return MAX(1, MIN(MIN(processors, kernels), MAX_PARTS));
+}
+
 Loaded *codegen_load(const Module *module, Plan *const *plans, int count, const CodegenOptions *options, Failure *failure) {
-  LLVMMemoryBufferRef buffer = object_make(module, plans, count, options, OUTPUT_OBJECT, failure);
-  if (!buffer) return NULL;
+  LLVMMemoryBufferRef parts[MAX_PARTS];
+  int nparts = object_make(module, plans, count, options, OUTPUT_OBJECT, count_parts(plans, count), parts, failure);
+  if (nparts == 0) return NULL;
   Arena *arena = arena_new();
   Loaded *loaded = NEW(arena, Loaded);
   loaded->arena = arena;
-  if (load(loaded, buffer, module, failure)) return loaded;
+  if (link_parts(loaded, parts, nparts, failure) && find_model(loaded, module, failure)) return loaded;
   codegen_unload(loaded);
   return NULL;
 }

@@ -1,6 +1,7 @@
-/* From plans to one object: LLVM's module, filled by the emitters, goes through the target machine once, without any of
+/* From plans to objects: LLVM's module, filled by the emitters, goes through the target machine once, without any of
  * LLVM's optimising passes: the emitters write what they want (measured: default<O2> costs as much as code generation and
- * saves nothing).
+ * saves nothing). A file is one module. For loading, kernels are dealt out to several, each with a context of its own, and
+ * code is generated for all at a time: that is 97% of the time.
  *
  * Code around kernels is for the target's oldest processor; kernels carry their processor as attributes, and are emitted
  * once for each processor asked for. Nothing here depends on the machine, the time or the folder, unless "native" is
@@ -8,9 +9,22 @@
 #include "codegen/cpu/glue.h"
 
 #include <llvm-c/Analysis.h>
+#include <llvm-c/Support.h>
 #include <llvm-c/Target.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+
+/* A module with code for it being generated. The first holds all that is no kernel. */
+struct Part {
+  Emitter emitter;
+  LLVMTargetMachineRef machine;
+  CodegenOutput output;
+  int64_t instructions; /* of its kernels */
+  pthread_t thread;
+  bool threaded;
+  LLVMMemoryBufferRef made;
+};
 
 /* ---- options ---- */
 
@@ -51,7 +65,16 @@ static bool check_initialisers(const Module *module, Failure *failure) {
   return true;
 }
 
+/* Loop strength reduction takes 40% of the time and gains nothing: the emitters hoist addresses themselves. */
+static void set_llvm_options(void) {
+  static bool done;
+  const char *const options[] = {"nnc", "-disable-lsr"};
+  if (!done) LLVMParseCommandLineOptions(COUNT_OF(options), options, NULL);
+  done = true;
+}
+
 static LLVMTargetMachineRef target_machine(const char *triple, Failure *failure) {
+  set_llvm_options();
   LLVMInitializeX86TargetInfo();
   LLVMInitializeX86Target();
   LLVMInitializeX86TargetMC();
@@ -73,6 +96,40 @@ static LLVMTargetMachineRef target_machine(const char *triple, Failure *failure)
 
 /* ---- filling the module ---- */
 
+static int64_t count_instructions(LLVMValueRef function) {
+  int64_t count = 0;
+  for (LLVMBasicBlockRef block = LLVMGetFirstBasicBlock(function); block; block = LLVMGetNextBasicBlock(block)) {
+    for (LLVMValueRef at = LLVMGetFirstInstruction(block); at; at = LLVMGetNextInstruction(at)) count++;
+  }
+  return count;
+}
+
+/* Into the part that has least so far; as a function of the main module. */
+static LLVMValueRef emit_into_part(Object *object, int kernel) {
+  Part *part = &object->parts[0];
+  for (int k = 1; k < object->nparts; k++) {
+    if (object->parts[k].instructions < part->instructions) part = &object->parts[k];
+  }
+  Emitter *emitter = part == &object->parts[0] ? &object->emitter : &part->emitter;
+  emitter->plan = object->emitter.plan;
+  emitter->processor = object->emitter.processor;
+  emitter->suffix = object->emitter.suffix;
+  LLVMValueRef function = emit_kernel(emitter, kernel);
+  part->instructions += count_instructions(function);
+  if (emitter == &object->emitter) {
+    LLVMSetLinkage(function, LLVMInternalLinkage);
+    return function;
+  }
+  LLVMSetLinkage(function, LLVMExternalLinkage);
+  LLVMSetVisibility(function, LLVMHiddenVisibility);
+  size_t length;
+  LLVMTypeRef types[] = {object->emitter.pointer, object->emitter.i64, object->emitter.i64};
+  LLVMTypeRef type = LLVMFunctionType(LLVMVoidTypeInContext(object->emitter.context), types, 3, 0);
+  LLVMValueRef declared = LLVMAddFunction(object->emitter.module, LLVMGetValueName2(function, &length), type);
+  LLVMSetVisibility(declared, LLVMHiddenVisibility);
+  return declared;
+}
+
 /* All versions' kernels, and the table of their addresses. */
 static void emit_kernels(Object *object, int entry) {
   Emitter *emitter = &object->emitter;
@@ -87,10 +144,7 @@ static void emit_kernels(Object *object, int entry) {
   for (int version = 0; version < object->nversions; version++) {
     emitter->processor = object->versions[version];
     emitter->suffix = object->nversions > 1 ? arena_format(object->arena, ".%s", emitter->processor->name) : NULL;
-    for (int k = 0; k < count; k++) {
-      all[version * count + k] = emit_kernel(emitter, k);
-      LLVMSetLinkage(all[version * count + k], LLVMInternalLinkage);
-    }
+    for (int k = 0; k < count; k++) all[version * count + k] = emit_into_part(object, k);
   }
   object->entries[entry].kernels = glue_table(object, emitter->pointer, all, object->nversions * count, "kernel_table");
 }
@@ -106,76 +160,112 @@ static void fill_module(Object *object) {
   describe_model(object);
 }
 
-static void verify_module(const Object *object) {
+static void verify_module(LLVMModuleRef module) {
 #ifndef NDEBUG
   char *why = NULL;
-  if (LLVMVerifyModule(object->emitter.module, LLVMReturnStatusAction, &why)) bug("LLVM: %s", why);
+  if (LLVMVerifyModule(module, LLVMReturnStatusAction, &why)) bug("LLVM: %s", why);
   LLVMDisposeMessage(why);
 #else
-  (void)object;
+  (void)module;
 #endif
 }
 
-/* ---- out ---- */
+/* ---- parts ---- */
 
-static LLVMMemoryBufferRef printed(const Object *object) {
-  char *text = LLVMPrintModuleToString(object->emitter.module);
-  LLVMMemoryBufferRef buffer = LLVMCreateMemoryBufferWithMemoryRangeCopy(text, strlen(text), "text");
-  LLVMDisposeMessage(text);
-  return buffer;
-}
-
-static LLVMMemoryBufferRef compiled(const Object *object, LLVMTargetMachineRef machine, CodegenOutput output) {
-  LLVMCodeGenFileType type = output == OUTPUT_ASSEMBLY ? LLVMAssemblyFile : LLVMObjectFile;
-  LLVMMemoryBufferRef buffer = NULL;
-  char *why = NULL;
-  if (LLVMTargetMachineEmitToMemoryBuffer(machine, object->emitter.module, type, &why, &buffer)) bug("LLVM: %s", why);
-  return buffer;
-}
-
-static LLVMMemoryBufferRef make(Object *object, LLVMTargetMachineRef machine, const char *triple, CodegenOutput output) {
-  Emitter *emitter = &object->emitter;
+static void begin_part(Object *object, Part *part, const char *triple) {
+  Emitter *emitter = &part->emitter;
   emitter->context = LLVMContextCreate();
   emitter->module = LLVMModuleCreateWithNameInContext(object->module->name, emitter->context);
-  LLVMTargetDataRef data = LLVMCreateTargetDataLayout(machine);
+  LLVMTargetDataRef data = LLVMCreateTargetDataLayout(part->machine);
   LLVMSetModuleDataLayout(emitter->module, data);
   LLVMDisposeTargetData(data);
   LLVMSetTarget(emitter->module, triple);
   emitter->processor = object->versions[object->nversions - 1];
   emitter_begin(emitter);
-  fill_module(object);
-  verify_module(object);
-  LLVMMemoryBufferRef buffer = output == OUTPUT_LLVM ? printed(object) : compiled(object, machine, output);
-  emitter_end(emitter);
-  LLVMDisposeModule(emitter->module);
-  LLVMContextDispose(emitter->context);
-  return buffer;
 }
 
-LLVMMemoryBufferRef object_make(const Module *module, Plan *const *plans, int count, const CodegenOptions *options,
-                                CodegenOutput output, Failure *failure) {
-  Object object = {.module = module, .plans = plans, .count = count, .options = options, .arena = arena_new()};
+static void end_part(Part *part) {
+  if (part->emitter.context) {
+    emitter_end(&part->emitter);
+    LLVMDisposeModule(part->emitter.module);
+    LLVMContextDispose(part->emitter.context);
+  }
+  if (part->machine) LLVMDisposeTargetMachine(part->machine);
+}
+
+static void *compile_part(void *argument) {
+  Part *part = argument;
+  LLVMCodeGenFileType type = part->output == OUTPUT_ASSEMBLY ? LLVMAssemblyFile : LLVMObjectFile;
+  char *why = NULL;
+  verify_module(part->emitter.module);
+  if (part->output == OUTPUT_LLVM) {
+    char *text = LLVMPrintModuleToString(part->emitter.module);
+    part->made = LLVMCreateMemoryBufferWithMemoryRangeCopy(text, strlen(text), "text");
+    LLVMDisposeMessage(text);
+  } else if (LLVMTargetMachineEmitToMemoryBuffer(part->machine, part->emitter.module, type, &why, &part->made)) {
+    bug("LLVM: %s", why);
+  }
+  return NULL;
+}
+
+/* The first on this thread; where no thread is to be had, all are. */
+static void compile_parts(Object *object) {
+  for (int k = 1; k < object->nparts; k++) {
+    Part *part = &object->parts[k];
+    part->threaded = pthread_create(&part->thread, NULL, compile_part, part) == 0;
+  }
+  compile_part(&object->parts[0]);
+  for (int k = 1; k < object->nparts; k++) {
+    Part *part = &object->parts[k];
+    if (part->threaded)
+      pthread_join(part->thread, NULL);
+    else
+      compile_part(part);
+  }
+}
+
+/* ---- the whole ---- */
+
+static bool make(Object *object, CodegenOutput output, Failure *failure) {
   char *host = LLVMGetDefaultTargetTriple();
-  const char *triple = options->triple ? options->triple : host;
-  LLVMMemoryBufferRef buffer = NULL;
-  LLVMTargetMachineRef machine = NULL;
-  bool good = interface_verify(module, failure) && check_initialisers(module, failure) && find_versions(&object, failure);
-  if (good) machine = target_machine(triple, failure);
-  if (machine) {
-    object.layout = state_layout(module);
-    object.entries = NEW_ARRAY(object.arena, EntryCode, count + 1);
-    buffer = make(&object, machine, triple, output);
-    LLVMDisposeTargetMachine(machine);
+  const char *triple = object->options->triple ? object->options->triple : host;
+  bool good = true;
+  for (int k = 0; good && k < object->nparts; k++) {
+    Part *part = &object->parts[k];
+    part->output = output;
+    part->machine = target_machine(triple, failure);
+    good = part->machine != NULL;
+    if (good) begin_part(object, part, triple);
   }
   LLVMDisposeMessage(host);
+  if (!good) return false;
+  object->emitter = object->parts[0].emitter;
+  object->layout = state_layout(object->module);
+  object->entries = NEW_ARRAY(object->arena, EntryCode, object->count + 1);
+  fill_module(object);
+  compile_parts(object);
+  return true;
+}
+
+int object_make(const Module *module, Plan *const *plans, int count, const CodegenOptions *options, CodegenOutput output,
+                int parts, LLVMMemoryBufferRef *made, Failure *failure) {
+  Object object = {.module = module, .plans = plans, .count = count, .options = options, .arena = arena_new()};
+  object.parts = NEW_ARRAY(object.arena, Part, parts);
+  object.nparts = parts;
+  bool good = interface_verify(module, failure) && check_initialisers(module, failure) && find_versions(&object, failure) &&
+              make(&object, output, failure);
+  for (int k = 0; k < parts; k++) {
+    if (good) made[k] = object.parts[k].made;
+    end_part(&object.parts[k]);
+  }
   arena_free(object.arena);
-  return buffer;
+  return good ? parts : 0;
 }
 
 bool codegen_emit(const Module *module, Plan *const *plans, int count, const CodegenOptions *options, CodegenOutput output,
                   Text *bytes, Failure *failure) {
-  LLVMMemoryBufferRef buffer = object_make(module, plans, count, options, output, failure);
-  if (!buffer) return false;
+  LLVMMemoryBufferRef buffer;
+  if (!object_make(module, plans, count, options, output, 1, &buffer, failure)) return false;
   text_add_bytes(bytes, LLVMGetBufferStart(buffer), LLVMGetBufferSize(buffer));
   LLVMDisposeMemoryBuffer(buffer);
   return true;
