@@ -80,16 +80,20 @@ LLVMTypeRef reach_type(Nest *nest, const Reach *reach) {
   return type_in_memory(nest->work->emitter, plan->buffers.items[reach->access->buffer].type.dtype);
 }
 
-/* The address before any loop: a LOCAL's is that of the tile's start, seen from index 0 of the task loops. */
+/* The address before any loop: a LOCAL's is that of the tile's start, seen from index 0 of the task loops. A task loop
+ * whose tile is 1 is in no order, but its index is the task's. */
 static LLVMValueRef reach_start(Nest *nest, const Reach *reach) {
   Work *work = nest->work;
   const Buffer *buffer = &work->emitter->plan->buffers.items[reach->access->buffer];
   LLVMTypeRef type = reach_type(nest, reach);
   LLVMValueRef pointer = access_advance(work, work_pointer(work, reach->access->buffer), work_dim(work, reach->base), type);
-  if (buffer->memory != MEMORY_LOCAL) return pointer;
-  for (int k = 0; k < work->kernel->ntasks && k < reach->access->map.naxes; k++) {
+  for (int k = 0; k < work->kernel->ntasks && k < reach->access->map.naxes && buffer->memory == MEMORY_LOCAL; k++) {
     LLVMValueRef skipped = work_dim_times(work, reach->axis_stride[k], work->start[k]);
     pointer = access_advance(work, pointer, LLVMBuildNeg(work->emitter->builder, skipped, ""), type);
+  }
+  for (int k = 0; k < work->kernel->ntasks; k++) {
+    if (nest->trip[k] != 1 || !(reach->depends >> k & 1)) continue;
+    pointer = access_advance(work, pointer, work_dim_times(work, reach->stride[k], nest->start[k]), type);
   }
   return pointer;
 }
