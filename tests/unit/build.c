@@ -235,6 +235,14 @@ static void test_formulas(void **state) {
   expect_formula("bce(x, 1)", 0, log(2), -0.5);
   expect_formula("bce(x, 0)", 100, 100, 1);
   expect_formula("huber(x, 0)", 3, 2.5, 1);
+  expect_formula("prod(concat(x, x, 2 * x))", 3, 54, 54);
+  expect_formula("sort(concat(x, 0 - x))[0][0]", 3, -3, -1);
+  expect_formula("topk(concat(x, 2 * x, 0 * x), 2)[0]", 3, 9, 3);
+  expect_formula("resize(reshape(concat(x, 2 * x), [1, 1, 1, 2]), [1, 4], mode=\"bilinear\")", 3, 18, 6);
+  expect_formula("resize(reshape(concat(x, 2 * x), [1, 1, 1, 2]), [1, 3])", 3, 12, 4);
+  expect_formula("iou(reshape(concat(0 * x, 0 * x, x, x), [1, 4]), [[0, 0, 2, 1]])", 0.5, 0.125, 0.5);
+  expect_formula("attention(reshape(x, [1, 1]), reshape(x, [1, 1]), reshape(x, [1, 1]))", 3, 3, 1);
+  expect_formula("cross_entropy(concat(x, 0 * x)[None], [[0.25, 0.75]])", 0, log(2), 0.25);
   expect_formula("x[0] * where(x > 0, 2.0, 3.0)", -1, -3, 3);
 }
 
