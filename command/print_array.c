@@ -12,30 +12,39 @@ typedef struct Layout {
   const Tensor *tensor;
   Text *out;
   bool summarised, whole, exponent;
-  int left, right;          /* characters before the point (or of the whole number), digits behind it */
+  int left, right;          /* characters before the point (or of a whole number), digits behind it */
+  int special;              /* characters of inf and nan */
   size_t line;              /* where the current line began */
   double largest, smallest; /* of magnitudes, 0 left out */
 } Layout;
 
-/* The fewest digits behind the point (in exponent form or not) that give the number back, at most PRECISION. */
+/* The fewest digits behind the point (in exponent form or not) that give the number back, at most PRECISION; no zeros at the
+ * end. */
 static int digits_behind(const Layout *layout, double number) {
   char text[400];
   bool single = layout->tensor->type != ELEMENT_F64;
-  for (int digits = 0; digits < PRECISION; digits++) {
+  int digits = 0;
+  for (; digits < PRECISION; digits++) {
     snprintf(text, sizeof text, layout->exponent ? "%.*e" : "%.*f", digits, number);
     double back = strtod(text, NULL);
     if (single ? (float)back == (float)number : back == number) return digits;
   }
-  return PRECISION;
+  snprintf(text, sizeof text, layout->exponent ? "%.*e" : "%.*f", digits, number);
+  for (const char *end = strchr(text, '.') + digits; digits > 0 && *end == '0'; end--) digits--;
+  return digits;
 }
 
+/* With so many digits behind the point; the point itself always stands, but in a scalar's exponent form. */
 static int format_number(const Layout *layout, double number, int digits, char *text, size_t length) {
   if (layout->tensor->type == ELEMENT_BOOL) return snprintf(text, length, "%s", number != 0 ? "True" : "False");
   if (layout->whole) return snprintf(text, length, "%.0f", number);
   if (!isfinite(number)) return snprintf(text, length, "%s", isnan(number) ? "nan" : number < 0 ? "-inf" : "inf");
-  if (layout->exponent) return snprintf(text, length, "%.*e", digits, number);
-  int used = snprintf(text, length, "%.*f", digits, number);
-  return digits == 0 ? snprintf(text + used, length - (size_t)used, ".") + used : used;
+  int used = snprintf(text, length, layout->exponent ? "%.*e" : "%.*f", digits, number);
+  if (digits > 0 || (layout->exponent && layout->tensor->rank == 0)) return used;
+  char *point = text + strcspn(text, "e");
+  memmove(point + 1, point, strlen(point) + 1);
+  *point = '.';
+  return used + 1;
 }
 
 static int64_t shown(const Layout *layout, int axis, int64_t turn) {
@@ -66,26 +75,37 @@ static void find_range(Layout *layout, double number) {
 
 static void find_widths(Layout *layout, double number) {
   char text[400];
-  int digits = layout->whole || !isfinite(number) ? 0 : digits_behind(layout, number);
+  bool finite = layout->whole || isfinite(number);
+  int digits = layout->whole || !finite ? 0 : digits_behind(layout, number);
   int length = format_number(layout, number, digits, text, sizeof text);
-  const char *point = isfinite(number) && !layout->whole ? strchr(text, '.') : NULL;
-  layout->left = MAX(layout->left, point ? (int)(point - text) : length);
+  if (!finite)
+    layout->special = MAX(layout->special, length);
+  else
+    layout->left = MAX(layout->left, layout->whole ? length : (int)strcspn(text, ".e"));
   layout->right = MAX(layout->right, digits);
 }
 
+/* Points stand below points: what a number lacks behind it are zeros in exponent form, else blanks. */
 static void print_number(Layout *layout, int64_t index) {
   char text[400];
   double number = tensor_number(layout->tensor, index);
-  int length = format_number(layout, number, layout->right, text, sizeof text);
-  int width = layout->left; /* a scalar stands alone and is not padded */
-  if (!layout->whole && !isfinite(number))
-    width = layout->left + 1 + layout->right;
-  else if (!layout->whole)
-    width = length + layout->left - (int)(strchr(text, '.') ? strchr(text, '.') - text : layout->left);
-  text_add(layout->out, "%*s", layout->tensor->rank ? width : 0, text);
+  bool finite = layout->whole || isfinite(number);
+  int digits = layout->exponent || layout->whole || !finite ? layout->right : digits_behind(layout, number);
+  int length = format_number(layout, number, digits, text, sizeof text);
+  if (layout->tensor->rank == 0) {
+    text_add(layout->out, "%s", text);
+    return;
+  }
+  int before = finite && !layout->whole ? (int)strcspn(text, ".") : length;
+  int room = finite || layout->exponent ? layout->left : layout->left + 1 + layout->right;
+  if (!finite && layout->exponent) room = layout->left + 1 + layout->right + 4;
+  text_add(layout->out, "%*s%s", MAX(room - before, 0), "", text);
+  if (finite && !layout->whole && !layout->exponent) text_add(layout->out, "%*s", layout->right - digits, "");
 }
 
 static void new_line(Layout *layout, int depth) {
+  Text *out = layout->out;
+  while (out->length > layout->line && out->bytes[out->length - 1] == ' ') out->bytes[--out->length] = 0;
   text_add(layout->out, "\n");
   layout->line = layout->out->length;
   text_add(layout->out, "%*s", depth, "");
@@ -142,5 +162,7 @@ void print_array(const Tensor *tensor, Text *out) {
   if (tensor->rank == 0 && floats)
     layout.exponent = layout.largest >= 1e16 || (layout.largest > 0 && layout.largest < 1e-4);
   each_shown(&layout, 0, 0, find_widths);
+  int behind = layout.whole ? 0 : 1 + layout.right + (layout.exponent ? 4 : 0);
+  layout.left = MAX(layout.left, layout.special - behind);
   print_axis(&layout, 0, 0);
 }
