@@ -166,11 +166,14 @@ static void collapse(Nest *nest, int position) {
   for (int k = position; k < nest->count; k++) nest->order[k] = nest->order[k + 1];
 }
 
+/* From the outermost pair inwards: a loop that took its outer one in still counts in units of its own stride. */
 void nest_collapse(Nest *nest, uint32_t stay) {
-  for (int position = nest->count - 2; position >= 0; position--) {
+  for (int position = 0; position + 1 < nest->count;) {
     bool border = position + 1 == nest->kept;
-    if (position + 1 >= nest->count || border || (stay >> nest->order[position] & 1)) continue;
-    if (nest_collapses(nest, nest->order[position], nest->order[position + 1])) collapse(nest, position);
+    bool joined = !border && !(stay >> nest->order[position] & 1) &&
+                  nest_collapses(nest, nest->order[position], nest->order[position + 1]);
+    if (joined) collapse(nest, position);
+    if (!joined) position++;
   }
 }
 
