@@ -31,6 +31,7 @@ extern const PassInfo pass_info[PASS_COUNT];
 Pass pass_by_name(const char *name); /* PASS_COUNT if there is none */
 
 struct Plan;
+struct TargetCosts;
 typedef struct PipelineOptions {
   bool unfused;    /* --no-fuse: each op its own kernel */
   bool verify;     /* check after every pass; a fault is a bug() that names the pass */
@@ -38,6 +39,7 @@ typedef struct PipelineOptions {
   Pass dump;       /* PASS_COUNT: none; printed to `out` after it */
   bool time;       /* seconds of each pass to `out` */
   FILE *out;
+  const struct TargetCosts *costs; /* NULL: default_costs */
 } PipelineOptions;
 extern const PipelineOptions default_pipeline;
 /* Runs the passes on all entries. plans (one for each entry) is set if `lower` was reached. False if there were errors,

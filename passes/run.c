@@ -45,14 +45,18 @@ static void run_lower(Pipeline *pipeline) {
   }
 }
 
+static const TargetCosts *costs_of(const Pipeline *pipeline) {
+  return pipeline->options->costs ? pipeline->options->costs : &default_costs;
+}
+
 static void run_fuse(Pipeline *pipeline) {
   for (int k = 0; k < pipeline->module->entries.count && !pipeline->options->unfused; k++) {
-    plan_fuse(pipeline->plans[k], &default_costs);
+    plan_fuse(pipeline->plans[k], costs_of(pipeline));
   }
 }
 
 static void run_schedule(Pipeline *pipeline) {
-  for (int k = 0; k < pipeline->module->entries.count; k++) plan_schedule(pipeline->plans[k], &default_costs);
+  for (int k = 0; k < pipeline->module->entries.count; k++) plan_schedule(pipeline->plans[k], costs_of(pipeline));
 }
 
 static void run_order(Pipeline *pipeline) {

@@ -9,6 +9,7 @@ typedef struct TargetCosts {
   int registers;        /* of 16 logical lanes: 32 with AVX-512, 8 with AVX2, 4 with SSE */
   int64_t local_bytes;  /* what a task's tile may take: half of L2 */
   int64_t shared_bytes; /* what all tasks of a kernel may stream through */
+  double task_cycles;   /* what a task should have at least: a launch costs about 3,000 */
 } TargetCosts;
 extern const TargetCosts default_costs;
 

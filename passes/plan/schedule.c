@@ -11,8 +11,8 @@
 enum { LANES = 16 };
 
 /* A fused multiply-add of a tile costs 1/32 cycle, an element of a simple loop about 1/4. */
-static const double task_cycles = 16384; /* what a task should have at least: a launch costs about 3,000 */
-const TargetCosts default_costs = {.registers = 32, .local_bytes = 512 << 10, .shared_bytes = 768 << 10};
+const TargetCosts default_costs = {
+    .registers = 32, .local_bytes = 512 << 10, .shared_bytes = 768 << 10, .task_cycles = 16384};
 
 static double extent_of(const Stage *stage, int loop) { return (double)stage->loops[loop].extent->high; }
 
@@ -229,17 +229,17 @@ static int block_along(const Kernel *kernel, int loop) {
 static int64_t round_to_block(double value, int block) { return round_up((int64_t)(value < 1 ? 1 : value), block); }
 
 /* Uses leading loops as task loops, the outer ones index by index, until a task is small enough. */
-static void choose_tasks(Kernel *kernel) {
+static void choose_tasks(Kernel *kernel, const TargetCosts *costs) {
   double cycles = 0;
   int leading = kernel->ntasks;
   for (int k = 0; k < kernel->stages.count; k++) cycles += stage_cycles(&kernel->stages.items[k]);
   kernel->ntasks = 0;
-  for (int loop = 0; loop < leading && cycles > task_cycles; loop++) {
+  for (int loop = 0; loop < leading && cycles > costs->task_cycles; loop++) {
     double extent = (double)kernel->tasks[loop].extent->high;
     double each = cycles / extent;
     int block = block_along(kernel, loop);
-    int64_t tile = round_to_block(task_cycles / each, block);
-    if (each * block > 4 * task_cycles) tile = block;
+    int64_t tile = round_to_block(costs->task_cycles / each, block);
+    if (each * block > 4 * costs->task_cycles) tile = block;
     kernel->tasks[loop].tile = (int)MIN(tile, kernel->tasks[loop].extent->high);
     kernel->ntasks = loop + 1;
     if (kernel->tasks[loop].tile > 1) break;
@@ -306,7 +306,7 @@ static void make_local(Plan *plan, const TargetCosts *costs) {
 void plan_schedule(Plan *plan, const TargetCosts *costs) {
   for (int k = 0; k < plan->kernels.count; k++) {
     Kernel *kernel = &plan->kernels.items[k];
-    choose_tasks(kernel);
+    choose_tasks(kernel, costs);
     for (int s = 0; s < kernel->stages.count; s++) {
       Stage *stage = &kernel->stages.items[s];
       if (stage->kind == STAGE_CONTRACT) {

@@ -2,6 +2,7 @@
  *
  * The definition is the graph with its gradients expanded and nothing else done to it, in f64. Against it stand: that graph
  * in f32, the graph that the optimising passes leave in f32, the plan with and without fusion, and compiled code. */
+#include "passes/plan/plan_passes.h"
 #include "tests/fuzz/fuzz.h"
 
 #include <math.h>
@@ -167,15 +168,17 @@ static bool check_code(const Check *check, const Code *code) {
   return same_bits(check, code->way, &one, &two);
 }
 
+/* Chooses between ways by the module's name, which a seed gives and cutting leaves. */
+static uint64_t program_hash(const Check *check) {
+  return hash_bytes(check->module->name, strlen(check->module->name)) * 0x9E3779B97F4A7C15u >> 32;
+}
+
 enum { CODES = 2 };
 static const char *const processors[] = {"native", "x86-64-v3", "x86-64"};
 
 /* Fused for this processor, and one of the other ways, by the program's own text. */
 static bool load_codes(Check *check, Plan *const plans[2], Code codes[CODES]) {
-  uint64_t choice = 0;
-  for (Id id = 1; id < check->graph->nodes.count; id++) {
-    choice = choice * 31 + (uint64_t)graph_node(check->graph, id)->op;
-  }
+  uint64_t choice = program_hash(check);
   for (int k = 0; k < CODES; k++) {
     int which = k == 0 ? 0 : 1 + (int)(choice % 5), unfused = which % 2;
     const char *cpus = processors[which / 2];
@@ -202,7 +205,21 @@ typedef struct Ways {
   Code codes[CODES];
 } Ways;
 
+/* As for a real machine, or for one so small that the programs here are cut into many tasks with little local memory. */
+static TargetCosts costs_for(const Check *check) {
+  static const double task_cycles[] = {16384, 16, 64, 400, 1};
+  static const int registers[] = {32, 32, 16, 8, 4};
+  uint64_t choice = program_hash(check);
+  TargetCosts costs = default_costs;
+  costs.task_cycles = task_cycles[choice % 5];
+  costs.registers = registers[choice / 5 % 5];
+  if (choice / 25 % 4 == 0) costs.local_bytes = 4096;
+  if (choice / 25 % 4 == 1) costs.shared_bytes = 4096;
+  return costs;
+}
+
 static bool make_ways(Check *check, Ways *ways) {
+  TargetCosts costs = costs_for(check);
   Graph **entry = &check->module->entries.items[0], *definition = *entry;
   for (int unfused = 0; unfused < 2; unfused++) {
     PipelineOptions options = default_pipeline;
@@ -210,6 +227,7 @@ static bool make_ways(Check *check, Ways *ways) {
     Graph **interpreted;
     options.verify = true;
     options.unfused = unfused;
+    options.costs = &costs;
     *entry = definition;
     *check->options->progress = unfused;
     if (!pipeline_run(check->module, &options, &plans, &interpreted)) {

@@ -304,7 +304,7 @@ static void give_out(Generator *g) {
 
 Module *generate(Arena *arena, uint64_t seed) {
   Generator g = {.arena = arena, .random = seed * 0x2545F4914F6CDD1Du + 0x1234567};
-  g.module = module_new(arena, diagnostics_new(arena), "fuzz");
+  g.module = module_new(arena, diagnostics_new(arena), arena_format(arena, "fuzz%llu", (unsigned long long)seed));
   g.graph = graph_new(g.module, "f", chance(&g, 60) ? GRAPH_STEP : GRAPH_FN);
   g.graph->here = g.graph->place = &place;
   choose_sizes(&g);
