@@ -31,7 +31,8 @@ Loaded *codegen_load(const Module *module, Plan *const *plans, int count, const 
 const struct nn_model *loaded_model(const Loaded *loaded);
 void codegen_unload(Loaded *loaded);
 
-/* Where each symbol lies in the state block, in bytes: those that a fn may use come first. The same for every target. */
+/* Where each symbol lies in the state block, in bytes: behind a head of 64, those that a fn may use come first. The same
+ * for every target. */
 typedef struct StateLayout {
   int64_t *offset;           /* by symbol */
   int64_t bytes, inference_bytes;

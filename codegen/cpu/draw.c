@@ -133,9 +133,10 @@ static LLVMValueRef emit_normal(Object *object, LLVMValueRef philox) {
   return function;
 }
 
-Draws emit_draws(Object *object) {
-  Draws draws = {.philox = emit_philox(object)};
-  draws.uniform = emit_uniform(object, draws.philox);
-  draws.normal = emit_normal(object, draws.philox);
+Draws emit_draws(Object *object, bool uniform, bool normal) {
+  Draws draws = {0};
+  if (uniform || normal) draws.philox = emit_philox(object);
+  if (uniform) draws.uniform = emit_uniform(object, draws.philox);
+  if (normal) draws.normal = emit_normal(object, draws.philox);
   return draws;
 }

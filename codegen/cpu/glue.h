@@ -95,7 +95,7 @@ typedef struct Draws {
   LLVMValueRef uniform;   /* float (i64 index, key) */
   LLVMValueRef normal;    /* double (i64 index, key) */
 } Draws;
-Draws emit_draws(Object *object);
+Draws emit_draws(Object *object, bool uniform, bool normal);   /* those that are wanted, else NULL */
 LLVMValueRef emit_random_key(Object *object, const Draws *draws, LLVMValueRef stream, LLVMValueRef key);
 /* ---- requirements.c ---- */
 /* i32: the first version whose processor this is able to be, -1: none. */

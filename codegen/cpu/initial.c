@@ -31,7 +31,7 @@ static LLVMValueRef array_constant(Object *object, const Symbol *symbol, int64_t
 }
 
 /* False if zeros are right. */
-static bool describe_draw(Object *object, int symbol_index, LLVMValueRef *record) {
+static bool describe_draw(Object *object, int symbol_index, LLVMValueRef *record, bool *used) {
   const Symbol *symbol = &object->module->symbols.items[symbol_index];
   const Initialiser *init = &symbol->init;
   int64_t count = 1, kind = DRAW_COPY, bytes;
@@ -67,14 +67,25 @@ static bool describe_draw(Object *object, int symbol_index, LLVMValueRef *record
                                         LLVMConstReal(real, b),
                                         array};
   *record = glue_struct(object, fields, RECORD_FIELDS);
+  used[kind] = true;
   return true;
 }
 
-static LLVMValueRef draw_table(Object *object, int *count) {
+typedef struct DrawTable {
+  LLVMValueRef records;
+  int count;
+  bool used[DRAW_KINDS];
+} DrawTable;
+
+static DrawTable draw_table(Object *object) {
   LLVMValueRef *records = NEW_ARRAY(object->arena, LLVMValueRef, object->module->symbols.count + 1);
-  *count = 0;
-  for (int k = 0; k < object->module->symbols.count; k++) *count += describe_draw(object, k, &records[*count]);
-  return glue_table(object, *count ? LLVMTypeOf(records[0]) : NULL, records, *count, "draws");
+  DrawTable table = {.count = 0};
+  for (int k = 0; k < object->module->symbols.count; k++) {
+    table.count += describe_draw(object, k, &records[table.count], table.used);
+  }
+  LLVMTypeRef type = table.count ? LLVMTypeOf(records[0]) : NULL;
+  table.records = glue_table(object, type, records, table.count, "draws");
+  return table;
 }
 
 /* ---- init ---- */
@@ -136,7 +147,7 @@ static void fill_normal(Filling *f) {
 /* i32[2], the low word first: the bytes of the uint64_t. */
 static void fill_seed(Filling *f) { glue_store(f->object, f->seed, f->to, 0); }
 
-static void emit_kinds(Filling *f) {
+static void emit_kinds(Filling *f, const bool *used) {
   static void (*const fill[DRAW_KINDS])(Filling *) = {
       [DRAW_COPY] = fill_copy,       [DRAW_WORDS] = fill_words,   [DRAW_BYTES] = fill_bytes,
       [DRAW_UNIFORM] = fill_uniform, [DRAW_NORMAL] = fill_normal, [DRAW_SEED] = fill_seed,
@@ -146,6 +157,7 @@ static void emit_kinds(Filling *f) {
   LLVMValueRef kind = glue_load(object, object->emitter.i32, f->record, RECORD_KIND);
   LLVMValueRef choice = LLVMBuildSwitch(f->builder, kind, after, DRAW_KINDS);
   for (int k = 0; k < DRAW_KINDS; k++) {
+    if (!used[k]) continue;
     LLVMBasicBlockRef block = glue_block(object);
     LLVMAddCase(choice, glue_int(object, k), block);
     LLVMPositionBuilderAtEnd(f->builder, block);
@@ -155,27 +167,26 @@ static void emit_kinds(Filling *f) {
   LLVMPositionBuilderAtEnd(f->builder, after);
 }
 
-static void emit_fillings(Object *object, const Draws *draws, LLVMValueRef state, LLVMValueRef seed) {
+static void emit_fillings(Object *object, const Draws *draws, const DrawTable *table, LLVMValueRef state,
+                          LLVMValueRef seed) {
   LLVMBuilderRef builder = object->emitter.builder;
   LLVMTypeRef i32 = object->emitter.i32, i64 = object->emitter.i64;
-  int count;
-  LLVMValueRef table = draw_table(object, &count);
-  if (count == 0) return;
+  if (table->count == 0) return;
   Filling f = {.object = object, .builder = builder, .draws = draws, .seed = seed};
   LLVMValueRef low = LLVMBuildTrunc(builder, seed, i32, "");
   LLVMValueRef high = LLVMBuildTrunc(builder, LLVMBuildLShr(builder, seed, glue_long(object, 32), ""), i32, "");
   Turns turns;
-  turns_open(object, &turns, glue_long(object, count), NULL);
-  f.record = glue_element(object, LLVMArrayType2(object->emitter.i8, RECORD_BYTES), table, turns.index);
+  turns_open(object, &turns, glue_long(object, table->count), NULL);
+  f.record = glue_element(object, LLVMArrayType2(object->emitter.i8, RECORD_BYTES), table->records, turns.index);
   f.to = glue_element(object, object->emitter.i8, state, glue_load(object, i64, f.record, RECORD_OFFSET));
   f.count = glue_load(object, i64, f.record, RECORD_COUNT);
   f.stream = glue_load(object, i32, f.record, RECORD_STREAM);
-  f.key = emit_random_key(object, draws, emit_random_key(object, draws, f.stream, low), high);
-  emit_kinds(&f);
+  if (draws->philox) f.key = emit_random_key(object, draws, emit_random_key(object, draws, f.stream, low), high);
+  emit_kinds(&f, table->used);
   turns_close(object, &turns, NULL);
 }
 
-static void emit_init(Object *object, const Draws *draws) {
+static void emit_init(Object *object, const Draws *draws, const DrawTable *table) {
   LLVMBuilderRef builder = object->emitter.builder;
   LLVMValueRef state = LLVMGetParam(object->init, 0), seed = LLVMGetParam(object->init, 1);
   glue_begin(object, object->init);
@@ -185,7 +196,7 @@ static void emit_init(Object *object, const Draws *draws) {
   LLVMValueRef zero = LLVMConstNull(object->emitter.i8);
   LLVMBuildMemSet(builder, state, zero, glue_long(object, object->layout.bytes), STATE_ALIGN);
   glue_store(object, LLVMBuildZExt(builder, version, object->emitter.i64, ""), state, 0);
-  emit_fillings(object, draws, state, seed);
+  emit_fillings(object, draws, table, state, seed);
   LLVMBuildRet(builder, glue_int(object, NN_OK));
 }
 
@@ -275,9 +286,10 @@ void declare_state_functions(Object *object) {
 }
 
 void emit_state_functions(Object *object) {
-  Draws draws = emit_draws(object);
+  DrawTable table = draw_table(object);
+  Draws draws = emit_draws(object, table.used[DRAW_UNIFORM], table.used[DRAW_NORMAL]);
   LLVMValueRef find = emit_find(object);
-  emit_init(object, &draws);
+  emit_init(object, &draws, &table);
   emit_move(object, object->get, find, true);
   emit_move(object, object->set, find, false);
   emit_error(object);
