@@ -169,6 +169,7 @@ bool feed_new(Arena *arena, Machine *machine, int entry, const Dataset *data, co
   if (!match(arena, machine, entry, part, bound, nbound, column_of, failure)) return false;
   for (int p = 0; p < e->nparameters && feed->batch_dim < 0; p++)
     if (column_of[p] >= 0) find_batch(feed, &e->parameters[p], wanted);
+  if (feed->batch_dim >= 0 && !check_batch(feed, wanted, failure)) return false;
   for (int p = 0; p < e->nparameters; p++)
     if (column_of[p] >= 0 && !set_dims(feed, &e->parameters[p], &part->columns.list.items[column_of[p]], failure))
       return false;

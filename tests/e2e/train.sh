@@ -1,0 +1,54 @@
+# Training on real pictures of digits: it learns, interpreted and compiled; a run that was cut in two, or stopped by a signal,
+# ends in the bits of one that was not; numbers that are none end it with 4.
+. "$(dirname "$0")/common.bash"
+train() { "$NNC" train "$digits" "$table" --test-every 5 "$@"; }
+
+expect 0 'interpreted' train --epochs 8 --interpret
+accuracy=$(sed -n 's/.*epoch 8 .*test acc \([0-9.]*\).*/\1/p; s/^epoch 8.*test acc \([0-9.]*\).*/\1/p' output | head -1)
+awk -v a="$accuracy" 'BEGIN { exit !(a > 0.93) }' || fail "interpreted: test accuracy is $accuracy"
+expect 0 'compiled' train --epochs 8
+accuracy=$(sed -n 's/^epoch 8.*test acc \([0-9.]*\).*/\1/p' output)
+awk -v a="$accuracy" 'BEGIN { exit !(a > 0.93) }' || fail "compiled: test accuracy is $accuracy"
+
+# for each way to compute: whole, cut between epochs, cut by a signal
+for way in --interpret --threads=1 --f64; do
+  expect 0 '' train --epochs 6 $way --save whole.safetensors -q
+  expect 0 '' train --epochs 2 $way --save part.safetensors -q
+  expect 0 'going on after step 46' train --epochs 6 $way --resume part.safetensors --save rest.safetensors
+  same whole.safetensors rest.safetensors
+done
+expect 0 '' train --epochs 6 --threads 1 --save one.safetensors -q
+expect 0 '' train --epochs 6 --threads 3 --save three.safetensors -q
+same one.safetensors three.safetensors
+
+expect 0 '' train --epochs 40 --interpret --threads 1 --save whole.safetensors -q
+"$NNC" train "$digits" "$table" --test-every 5 --epochs 40 --interpret --threads 1 --save cut.safetensors > output 2>&1 &
+child=$!
+for _ in $(seq 100); do grep -q 'epoch 2' output && break; sleep 0.1; done
+kill -INT $child
+wait $child || fail "a signal ended it with $?"
+if grep -q 'go on with' output; then
+  expect 0 'going on' train --epochs 40 --interpret --threads 1 --resume cut.safetensors --save rest.safetensors
+  same whole.safetensors rest.safetensors
+fi
+
+# kill -9 at any time leaves a whole file
+for delay in 0.3 0.5 0.7; do
+  "$NNC" train "$digits" "$table" --epochs 1000 --every 1 --save killed.safetensors --interpret -q &
+  child=$!
+  sleep $delay
+  kill -9 $child
+  wait $child 2> /dev/null
+  [ ! -e killed.safetensors ] || expect 0 '' "$NNC" run "$digits" --state killed.safetensors --save copy.safetensors --interpret
+done
+
+expect 4 'step ' train --epochs 3 --interpret lr=1e30
+expect 4 'not finite' train --epochs 3 --interpret lr=1e30 --save kept.safetensors
+expect 0 '' train --epochs 3 --interpret 'lr=cosine(0.05, warmup=10)' -q
+expect 0 'stopped' train --epochs 60 --interpret --valid 0.2 --patience 2
+expect 2 'was made with --batch' train --interpret --batch 32 --resume part.safetensors
+expect 0 '' train --epochs 2 --interpret --standardize --save standard.safetensors -q
+grep -qa 'nnc.mean.x' standard.safetensors || fail 'no means in the checkpoint'
+expect 0 '' train --epochs 1 --interpret --log log.csv
+[ "$(wc -l < log.csv)" = 2 ] || fail 'the log has not two lines'
+finish
