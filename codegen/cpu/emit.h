@@ -27,6 +27,7 @@ typedef struct Processor {
   int registers;             /* vector registers of that width: 32 or 16 */
 } Processor;
 
+typedef struct Stages Stages;
 typedef struct Emitter {
   LLVMContextRef context;
   LLVMModuleRef module;
@@ -35,6 +36,7 @@ typedef struct Emitter {
   const Plan *plan;          /* the one being emitted */
   LLVMValueRef function, frame, task, worker;
   LLVMTypeRef f32, i1, i8, i32, i64, pointer, v16f32, v16i32, v16i1, v16i64;
+  Stages *stages;            /* which have functions; NULL: none yet */
   const char *suffix;        /* behind every kernel's name: ".znver4" where several processors are compiled for; NULL: none */
 } Emitter;
 
@@ -53,9 +55,21 @@ int frame_fields(const Plan *plan);      /* how many */
 void emitter_begin(Emitter *emitter);
 void emitter_end(Emitter *emitter);
 
-/* kernels.c: emits one kernel as an internal function with the processor's features as attributes; its name is
- * "<model>_<kernel>" plus, if several processors are compiled for, ".<processor>". */
+/* kernels.c: emits one kernel as an internal function that calls its stages; its name is "<model>_<kernel>" plus, if several
+ * processors are compiled for, ".<processor>". */
 LLVMValueRef emit_kernel(Emitter *emitter, int kernel);
+
+/* stages.c: a table of stages' functions, which the emitters, each with a context and module of its own, make in turns. */
+typedef struct StageCode StageCode;
+struct Stages {
+  Arena *arena;
+  Emitter **emitters;
+  int64_t *filled;           /* by emitter: instructions */
+  int nemitters;
+  Vec(StageCode *) codes;
+};
+Stages *stages_new(Arena *arena, Emitter **emitters, int count);
+
 /* A Dim as an i64 at run time, from the frame. */
 LLVMValueRef emit_dim(Emitter *emitter, const Dim *dim);
 

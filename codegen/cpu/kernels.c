@@ -1,7 +1,5 @@
-/* A kernel as one function: the task's number becomes a tile of each task loop, then the stages run one after another.
- *
- * The entry block holds what is the same in the whole task: sizes, addresses of buffers, the tile's bounds. It is filled as
- * stages ask, and ends with the branch to the first stage. */
+/* A kernel as a function: the task's number becomes a tile of each task loop, then its stages, which are functions that
+ * kernels may share (stages.c), are called one after another with the addresses of their buffers. */
 #include "codegen/cpu/nest.h"
 
 #include <llvm-c/Core.h>
@@ -28,14 +26,7 @@ LLVMTypeRef type_in_memory(const Emitter *emitter, Dtype dtype) {
   return dtype == F32 ? emitter->f32 : dtype == I32 ? emitter->i32 : emitter->i8;
 }
 
-/* ---- what the entry block computes ---- */
-
-static LLVMBasicBlockRef go_to_entry(Work *work) {
-  LLVMBuilderRef builder = work->emitter->builder;
-  LLVMBasicBlockRef here = LLVMGetInsertBlock(builder);
-  LLVMPositionBuilderBefore(builder, LLVMGetBasicBlockTerminator(work->entry));
-  return here;
-}
+/* ---- what a stage's entry block computes ---- */
 
 LLVMValueRef work_dim(Work *work, const Dim *dim) {
   int64_t constant;
@@ -43,15 +34,23 @@ LLVMValueRef work_dim(Work *work, const Dim *dim) {
   for (int k = 0; k < work->dims.count; k++) {
     if (work->dims.items[k].dim == dim) return work->dims.items[k].value;
   }
-  LLVMBasicBlockRef here = go_to_entry(work);
+  LLVMBuilderRef builder = work->emitter->builder;
+  LLVMBasicBlockRef here = LLVMGetInsertBlock(builder);
+  LLVMPositionBuilderBefore(builder, LLVMGetBasicBlockTerminator(work->entry));
   LLVMValueRef value = emit_dim(work->emitter, dim);
-  LLVMPositionBuilderAtEnd(work->emitter->builder, here);
+  LLVMPositionBuilderAtEnd(builder, here);
   PUSH(work->arena, &work->dims, ((KnownDim){dim, value}));
   return value;
 }
 
-static LLVMValueRef frame_field(Work *work, int field, LLVMTypeRef type) {
-  Emitter *emitter = work->emitter;
+LLVMValueRef work_pointer(Work *work, Id buffer) {
+  if (!work->pointers[buffer]) bug("a stage reads buffer %d, which its key leaves out", buffer);
+  return work->pointers[buffer];
+}
+
+/* ---- buffers ---- */
+
+static LLVMValueRef frame_field(Emitter *emitter, int field, LLVMTypeRef type) {
   LLVMValueRef index = const_i64(emitter, field);
   LLVMValueRef address = LLVMBuildGEP2(emitter->builder, emitter->i64, emitter->frame, &index, 1, "");
   return LLVMBuildLoad2(emitter->builder, type, address, "");
@@ -62,15 +61,15 @@ static LLVMValueRef add_bytes(Emitter *emitter, LLVMValueRef pointer, LLVMValueR
 }
 
 /* The array in the object's read-only data, once for all kernels of the module. */
-static LLVMValueRef constant_array(Work *work, Id id, const Buffer *buffer) {
-  Emitter *emitter = work->emitter;
-  const char *name = arena_format(work->arena, "%s_%s_constant_%d", work->module->name, emitter->plan->graph->name, id);
+static LLVMValueRef constant_array(Emitter *emitter, Id id, const Buffer *buffer) {
+  Module *module = emitter->plan->module;
+  const char *name = arena_format(module->arena, "%s_%s_constant_%d", module->name, emitter->plan->graph->name, id);
   LLVMValueRef known = LLVMGetNamedGlobal(emitter->module, name);
   if (known) return known;
   int64_t count = 1;
-  if (!dim_is_constant(type_count(work->module, &buffer->type), &count)) bug("a constant array of open size");
+  if (!dim_is_constant(type_count(module, &buffer->type), &count)) bug("a constant array of open size");
   LLVMTypeRef element = type_in_memory(emitter, buffer->type.dtype);
-  LLVMValueRef *values = NEW_ARRAY(work->arena, LLVMValueRef, count + 1);
+  LLVMValueRef *values = NEW_ARRAY(module->arena, LLVMValueRef, count + 1);
   for (int64_t k = 0; k < count; k++) {
     values[k] = buffer->type.dtype == BOOL ? LLVMConstInt(element, buffer->array[k] != 0, 0)
                                            : number_value(emitter, buffer->type.dtype, buffer->array[k]);
@@ -93,76 +92,29 @@ static int64_t local_offset(const Plan *plan, Id id) {
   return offset;
 }
 
-static LLVMValueRef find_buffer(Work *work, Id id) {
-  Emitter *emitter = work->emitter;
+static LLVMValueRef find_buffer(Emitter *emitter, Id id) {
   const Plan *plan = emitter->plan;
   const Buffer *buffer = &plan->buffers.items[id];
   switch (buffer->memory) {
-  case MEMORY_ARG: return frame_field(work, frame_argument(plan, buffer->index), emitter->pointer);
-  case MEMORY_RESULT: return frame_field(work, frame_result(plan, buffer->index), emitter->pointer);
+  case MEMORY_ARG: return frame_field(emitter, frame_argument(plan, buffer->index), emitter->pointer);
+  case MEMORY_RESULT: return frame_field(emitter, frame_result(plan, buffer->index), emitter->pointer);
   case MEMORY_STATE: {
-    LLVMValueRef state = frame_field(work, frame_state(plan), emitter->pointer);
+    LLVMValueRef state = frame_field(emitter, frame_state(plan), emitter->pointer);
     return add_bytes(emitter, state, const_i64(emitter, buffer->offset));
   }
-  case MEMORY_CONSTANT: return constant_array(work, id, buffer);
+  case MEMORY_CONSTANT: return constant_array(emitter, id, buffer);
   case MEMORY_ARENA: {
-    LLVMValueRef scratch = frame_field(work, frame_scratch(plan), emitter->pointer);
-    return add_bytes(emitter, scratch, frame_field(work, frame_offset(plan, id), emitter->i64));
+    LLVMValueRef scratch = frame_field(emitter, frame_scratch(plan), emitter->pointer);
+    return add_bytes(emitter, scratch, frame_field(emitter, frame_offset(plan, id), emitter->i64));
   }
   case MEMORY_LOCAL: {
-    LLVMValueRef locals = frame_field(work, frame_locals(plan), emitter->pointer);
-    LLVMValueRef each = frame_field(work, frame_local_bytes(plan), emitter->i64);
+    LLVMValueRef locals = frame_field(emitter, frame_locals(plan), emitter->pointer);
+    LLVMValueRef each = frame_field(emitter, frame_local_bytes(plan), emitter->i64);
     locals = add_bytes(emitter, locals, LLVMBuildMul(emitter->builder, emitter->worker, each, ""));
     return add_bytes(emitter, locals, const_i64(emitter, local_offset(plan, id)));
   }
   }
   bug("a buffer without a memory");
-}
-
-LLVMValueRef work_pointer(Work *work, Id buffer) {
-  if (work->pointers[buffer]) return work->pointers[buffer];
-  LLVMBasicBlockRef here = go_to_entry(work);
-  work->pointers[buffer] = find_buffer(work, buffer);
-  LLVMPositionBuilderAtEnd(work->emitter->builder, here);
-  return work->pointers[buffer];
-}
-
-/* ---- the task's tile ---- */
-
-static LLVMValueRef smaller(Emitter *emitter, LLVMValueRef a, LLVMValueRef b) {
-  LLVMValueRef first = LLVMBuildICmp(emitter->builder, LLVMIntSLT, a, b, "");
-  return LLVMBuildSelect(emitter->builder, first, a, b, "");
-}
-
-/* Task numbers count row-major through the tiles, the last loop fastest. */
-static void find_tile(Work *work) {
-  Emitter *emitter = work->emitter;
-  LLVMBuilderRef builder = emitter->builder;
-  LLVMValueRef left = emitter->task;
-  for (int k = work->kernel->ntasks - 1; k >= 0; k--) {
-    const Loop *loop = &work->kernel->tasks[k];
-    int64_t extent = -1;
-    dim_is_constant(loop->extent, &extent);
-    if (extent > 0 && extent <= loop->tile) {
-      work->start[k] = const_i64(emitter, 0);
-      work->stop[k] = const_i64(emitter, extent);
-      work->trip[k] = extent;
-      continue;
-    }
-    LLVMValueRef tile = const_i64(emitter, loop->tile), index = left, size = work_dim(work, loop->extent);
-    LLVMPositionBuilderBefore(builder, LLVMGetBasicBlockTerminator(work->entry));
-    if (k > 0) {
-      LLVMValueRef whole = LLVMBuildAdd(builder, size, const_i64(emitter, loop->tile - 1), "");
-      LLVMValueRef tiles = LLVMBuildUDiv(builder, whole, tile, "");
-      index = LLVMBuildURem(builder, left, tiles, "");
-      left = LLVMBuildUDiv(builder, left, tiles, "");
-    }
-    work->start[k] = LLVMBuildNSWMul(builder, index, tile, "");
-    work->stop[k] = LLVMBuildNSWAdd(builder, work->start[k], tile, "");
-    bool even = extent > 0 && extent % loop->tile == 0;
-    if (!even) work->stop[k] = smaller(emitter, work->stop[k], size);
-    work->trip[k] = even ? loop->tile : loop->tile == 1 ? 1 : -1;
-  }
 }
 
 /* ---- functions ---- */
@@ -173,9 +125,7 @@ static void add_text_attribute(Emitter *emitter, LLVMValueRef function, const ch
   LLVMAddAttributeAtIndex(function, (LLVMAttributeIndex)LLVMAttributeFunctionIndex, attribute);
 }
 
-static LLVMValueRef begin_function(Emitter *emitter, const char *name) {
-  LLVMTypeRef arguments[] = {emitter->pointer, emitter->i64, emitter->i64};
-  LLVMTypeRef type = LLVMFunctionType(LLVMVoidTypeInContext(emitter->context), arguments, 3, 0);
+LLVMValueRef emit_function(Emitter *emitter, const char *name, LLVMTypeRef type) {
   LLVMValueRef function = LLVMAddFunction(emitter->module, name, type);
   LLVMSetLinkage(function, LLVMInternalLinkage);
   const Processor *processor = emitter->processor;
@@ -186,44 +136,110 @@ static LLVMValueRef begin_function(Emitter *emitter, const char *name) {
   LLVMAddAttributeAtIndex(function, (LLVMAttributeIndex)LLVMAttributeFunctionIndex,
                           LLVMCreateEnumAttribute(emitter->context, nounwind, 0));
   emitter->function = function;
+  return function;
+}
+
+bool loop_is_cut(const Loop *task) {
+  int64_t extent;
+  return !dim_is_constant(task->extent, &extent) || extent > task->tile;
+}
+
+/* ---- kernels ---- */
+
+typedef struct Calls {
+  Emitter *emitter;
+  const Kernel *kernel;
+  LLVMValueRef start[MAX_LOOPS]; /* of the task's tile, by cut task loop */
+  int nstarts;
+  LLVMValueRef *pointers; /* by buffer, in the entry block; NULL: not asked for yet */
+  LLVMBasicBlockRef entry;
+} Calls;
+
+/* Task numbers count row-major through the tiles, the last loop fastest. */
+static void find_starts(Calls *calls) {
+  Emitter *emitter = calls->emitter;
+  LLVMBuilderRef builder = emitter->builder;
+  LLVMValueRef left = emitter->task, found[MAX_LOOPS];
+  int count = 0;
+  for (int k = calls->kernel->ntasks - 1; k >= 0; k--) {
+    const Loop *loop = &calls->kernel->tasks[k];
+    if (!loop_is_cut(loop)) continue;
+    LLVMValueRef tile = const_i64(emitter, loop->tile), index = left;
+    if (k > 0) {
+      LLVMValueRef size = emit_dim(emitter, loop->extent);
+      LLVMValueRef whole = LLVMBuildAdd(builder, size, const_i64(emitter, loop->tile - 1), "");
+      LLVMValueRef tiles = LLVMBuildUDiv(builder, whole, tile, "");
+      index = LLVMBuildURem(builder, left, tiles, "");
+      left = LLVMBuildUDiv(builder, left, tiles, "");
+    }
+    found[count++] = LLVMBuildNSWMul(builder, index, tile, "");
+  }
+  for (int k = 0; k < count; k++) calls->start[k] = found[count - 1 - k];
+  calls->nstarts = count;
+}
+
+static LLVMValueRef buffer_pointer(Calls *calls, Id id) {
+  if (calls->pointers[id]) return calls->pointers[id];
+  LLVMBuilderRef builder = calls->emitter->builder;
+  LLVMBasicBlockRef here = LLVMGetInsertBlock(builder);
+  LLVMPositionBuilderBefore(builder, LLVMGetBasicBlockTerminator(calls->entry));
+  calls->pointers[id] = find_buffer(calls->emitter, id);
+  LLVMPositionBuilderAtEnd(builder, here);
+  return calls->pointers[id];
+}
+
+/* A stage whose one result is not wanted is left out whole. */
+static void call_stage(Calls *calls, const Stage *stage, const StageCall *call) {
+  Emitter *emitter = calls->emitter;
+  LLVMBasicBlockRef join = NULL;
+  Id stored = stage->stores.count == 1 ? stage->stores.items[0].access.buffer : 0;
+  if (stored && emitter->plan->buffers.items[stored].memory == MEMORY_RESULT) {
+    begin_if(emitter, LLVMBuildIsNotNull(emitter->builder, buffer_pointer(calls, stored), ""), &join);
+  }
+  Arena *arena = emitter->stages->arena;
+  LLVMValueRef *arguments = NEW_ARRAY(arena, LLVMValueRef, 1 + calls->nstarts + call->nbuffers);
+  unsigned count = 0;
+  arguments[count++] = emitter->frame;
+  for (int k = 0; k < calls->nstarts; k++) arguments[count++] = calls->start[k];
+  for (int k = 0; k < call->nbuffers; k++) arguments[count++] = buffer_pointer(calls, call->buffers[k]);
+  LLVMBuildCall2(emitter->builder, call->type, call->function, arguments, count, "");
+  end_if(emitter, join);
+}
+
+static LLVMValueRef begin_kernel(Emitter *emitter, const char *name) {
+  LLVMTypeRef arguments[] = {emitter->pointer, emitter->i64, emitter->i64};
+  LLVMTypeRef type = LLVMFunctionType(LLVMVoidTypeInContext(emitter->context), arguments, 3, 0);
+  LLVMValueRef function = emit_function(emitter, name, type);
   emitter->frame = LLVMGetParam(function, 0);
   emitter->task = LLVMGetParam(function, 1);
   emitter->worker = LLVMGetParam(function, 2);
   return function;
 }
 
-/* A stage whose one result is not wanted is left out whole. */
-static void emit_stage(Work *work, const Stage *stage) {
-  LLVMBasicBlockRef join = NULL;
-  if (stage->stores.count == 1) begin_if(work->emitter, work_wanted(work, stage->stores.items[0].access.buffer), &join);
-  work->wanted = join != NULL;
-  switch (stage->kind) {
-  case STAGE_EACH: emit_each(work, stage); break;
-  case STAGE_FOLD: emit_fold(work, stage); break;
-  case STAGE_CONTRACT: emit_contract(work, stage); break;
-  case STAGE_SCATTER: emit_scatter(work, stage); break;
-  case STAGE_SORT: emit_sort(work, stage); break;
-  case STAGE_CUMSUM: emit_cumsum(work, stage); break;
-  }
-  work->wanted = false;
-  end_if(work->emitter, join);
-}
-
-LLVMValueRef emit_kernel(Emitter *emitter, int kernel) {
+LLVMValueRef emit_kernel(Emitter *emitter, int number) {
   const Plan *plan = emitter->plan;
-  Work work = {.emitter = emitter, .kernel = &plan->kernels.items[kernel], .module = plan->module};
-  work.arena = plan->module->arena;
-  work.pointers = NEW_ARRAY(work.arena, LLVMValueRef, plan->buffers.count + 1);
-  const char *name =
-      arena_format(work.arena, "%s_%s%s", plan->module->name, work.kernel->name, emitter->suffix ? emitter->suffix : "");
-  LLVMValueRef function = begin_function(emitter, name);
-  work.entry = new_block(emitter, "entry");
+  const Kernel *kernel = &plan->kernels.items[number];
+  Arena *arena = plan->module->arena;
+  if (!emitter->stages) {
+    Emitter **self = NEW(arena, Emitter *);
+    *self = emitter;
+    emitter->stages = stages_new(arena, self, 1);
+  }
+  StageCall *stage_calls = NEW_ARRAY(arena, StageCall, kernel->stages.count + 1);
+  for (int k = 0; k < kernel->stages.count; k++) {
+    stage_function(emitter, kernel, &kernel->stages.items[k], &stage_calls[k]);
+  }
+  const char *suffix = emitter->suffix ? emitter->suffix : "";
+  const char *name = arena_format(arena, "%s_%s%s", plan->module->name, kernel->name, suffix);
+  LLVMValueRef function = begin_kernel(emitter, name);
+  Calls calls = {.emitter = emitter, .kernel = kernel, .entry = new_block(emitter, "entry")};
+  calls.pointers = NEW_ARRAY(arena, LLVMValueRef, plan->buffers.count + 1);
   LLVMBasicBlockRef body = new_block(emitter, "stages");
-  LLVMPositionBuilderAtEnd(emitter->builder, work.entry);
+  LLVMPositionBuilderAtEnd(emitter->builder, calls.entry);
+  find_starts(&calls);
   LLVMBuildBr(emitter->builder, body);
-  find_tile(&work);
   LLVMPositionBuilderAtEnd(emitter->builder, body);
-  for (int k = 0; k < work.kernel->stages.count; k++) emit_stage(&work, &work.kernel->stages.items[k]);
+  for (int k = 0; k < kernel->stages.count; k++) call_stage(&calls, &kernel->stages.items[k], &stage_calls[k]);
   LLVMBuildRetVoid(emitter->builder);
   return function;
 }

@@ -22,8 +22,8 @@ typedef struct Work {
   const Kernel *kernel;
   Module *module;
   Arena *arena;
-  LLVMBasicBlockRef entry;      /* what is the same in the whole task is computed here, before its branch */
-  LLVMValueRef *pointers;       /* by buffer: its first element, NULL: not asked for yet */
+  LLVMBasicBlockRef entry;      /* what is the same in the whole stage is computed here, before its branch */
+  LLVMValueRef *pointers;       /* by buffer: its first element */
   Vec(KnownDim) dims;
   LLVMValueRef start[MAX_LOOPS], stop[MAX_LOOPS];   /* the task's tile of each task loop */
   int64_t trip[MAX_LOOPS];                          /* its constant length, or -1 */
@@ -67,7 +67,20 @@ typedef struct Looping {
   int ncarried;
 } Looping;
 
+/* A call of a stage's function, with the frame, the starts of task loops that are cut, and buffers. */
+typedef struct StageCall {
+  LLVMValueRef function;
+  LLVMTypeRef type;
+  int nbuffers;
+  Id *buffers;
+} StageCall;
+
+/* ---- stages.c ---- */
+void stage_function(Emitter *emitter, const Kernel *kernel, const Stage *stage, StageCall *call);   /* fills in the call */
+
 /* ---- kernels.c ---- */
+LLVMValueRef emit_function(Emitter *emitter, const char *name, LLVMTypeRef type);   /* internal, for the processor */
+bool loop_is_cut(const Loop *task);                             /* into several tiles */
 LLVMValueRef work_dim(Work *work, const Dim *dim);              /* i64, in the entry block */
 LLVMValueRef work_pointer(Work *work, Id buffer);
 LLVMTypeRef type_in_memory(const Emitter *emitter, Dtype dtype);

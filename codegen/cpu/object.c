@@ -1,6 +1,6 @@
 /* From plans to objects: LLVM's module, filled by the emitters, goes through the target machine once, without any of
  * LLVM's optimising passes: the emitters write what they want (measured: default<O2> costs as much as code generation and
- * saves nothing). A file is one module. For loading, kernels are dealt out to several, each with a context of its own, and
+ * saves nothing). A file is one module. For loading, stages are dealt out to several, each with a context of its own, and
  * code is generated for all at a time: that is 97% of the time.
  *
  * Code around kernels is for the target's oldest processor; kernels carry their processor as attributes, and are emitted
@@ -20,7 +20,6 @@ struct Part {
   Emitter emitter;
   LLVMTargetMachineRef machine;
   CodegenOutput output;
-  int64_t instructions; /* of its kernels */
   pthread_t thread;
   bool threaded;
   LLVMMemoryBufferRef made;
@@ -96,40 +95,6 @@ static LLVMTargetMachineRef target_machine(const char *triple, Failure *failure)
 
 /* ---- filling the module ---- */
 
-static int64_t count_instructions(LLVMValueRef function) {
-  int64_t count = 0;
-  for (LLVMBasicBlockRef block = LLVMGetFirstBasicBlock(function); block; block = LLVMGetNextBasicBlock(block)) {
-    for (LLVMValueRef at = LLVMGetFirstInstruction(block); at; at = LLVMGetNextInstruction(at)) count++;
-  }
-  return count;
-}
-
-/* Into the part that has least so far; as a function of the main module. */
-static LLVMValueRef emit_into_part(Object *object, int kernel) {
-  Part *part = &object->parts[0];
-  for (int k = 1; k < object->nparts; k++) {
-    if (object->parts[k].instructions < part->instructions) part = &object->parts[k];
-  }
-  Emitter *emitter = part == &object->parts[0] ? &object->emitter : &part->emitter;
-  emitter->plan = object->emitter.plan;
-  emitter->processor = object->emitter.processor;
-  emitter->suffix = object->emitter.suffix;
-  LLVMValueRef function = emit_kernel(emitter, kernel);
-  part->instructions += count_instructions(function);
-  if (emitter == &object->emitter) {
-    LLVMSetLinkage(function, LLVMInternalLinkage);
-    return function;
-  }
-  LLVMSetLinkage(function, LLVMExternalLinkage);
-  LLVMSetVisibility(function, LLVMHiddenVisibility);
-  size_t length;
-  LLVMTypeRef types[] = {object->emitter.pointer, object->emitter.i64, object->emitter.i64};
-  LLVMTypeRef type = LLVMFunctionType(LLVMVoidTypeInContext(object->emitter.context), types, 3, 0);
-  LLVMValueRef declared = LLVMAddFunction(object->emitter.module, LLVMGetValueName2(function, &length), type);
-  LLVMSetVisibility(declared, LLVMHiddenVisibility);
-  return declared;
-}
-
 /* All versions' kernels, and the table of their addresses. */
 static void emit_kernels(Object *object, int entry) {
   Emitter *emitter = &object->emitter;
@@ -144,7 +109,7 @@ static void emit_kernels(Object *object, int entry) {
   for (int version = 0; version < object->nversions; version++) {
     emitter->processor = object->versions[version];
     emitter->suffix = object->nversions > 1 ? arena_format(object->arena, ".%s", emitter->processor->name) : NULL;
-    for (int k = 0; k < count; k++) all[version * count + k] = emit_into_part(object, k);
+    for (int k = 0; k < count; k++) all[version * count + k] = emit_kernel(emitter, k);
   }
   object->entries[entry].kernels = glue_table(object, emitter->pointer, all, object->nversions * count, "kernel_table");
 }
@@ -242,6 +207,9 @@ static bool make(Object *object, CodegenOutput output, Failure *failure) {
   object->emitter = object->parts[0].emitter;
   object->layout = state_layout(object->module);
   object->entries = NEW_ARRAY(object->arena, EntryCode, object->count + 1);
+  Emitter **emitters = NEW_ARRAY(object->arena, Emitter *, object->nparts);
+  for (int k = 0; k < object->nparts; k++) emitters[k] = k == 0 ? &object->emitter : &object->parts[k].emitter;
+  object->emitter.stages = stages_new(object->arena, emitters, object->nparts);
   fill_module(object);
   compile_parts(object);
   return true;
