@@ -4,6 +4,7 @@
  *   fuzz file.graph ...              checks programs from files (tests/fuzz/found holds those that once failed)
  *   --compiled                       compiled code too, for several processors, with one thread and with two
  *   --verbose                        each program's text; --keep FOLDER writes shrunk programs there
+ *   --first                          stops at the first failure, not shrunk: "found by program 17"
  *
  * Programs run in a child process, so that one that crashes or hangs says which it was. */
 #include "tests/fuzz/fuzz.h"
@@ -27,6 +28,7 @@ typedef struct Shared {
 typedef struct Options {
   int64_t first, last;
   const char *keep;
+  bool only_first;
   CheckOptions check;
   int failures;
   Shared *shared;
@@ -131,6 +133,12 @@ static int run_seeds(Options *options) {
     if (code == EXIT_GOOD) break;
     Arena *arena = arena_new();
     int64_t seed = shared->seed;
+    if (options->only_first) {
+      printf("found by program %lld: %s\n", (long long)(seed - options->first + 1),
+             code == EXIT_DIFFERS ? shared->why : "it ends the process");
+      arena_free(arena);
+      return ++options->failures;
+    }
     if (options->failures++ < MOST_FAILURES) {
       report(options, arena_format(arena, "seed%lld", (long long)seed), program_text(arena, seed), code);
       printf("again: fuzz --seeds %lld..%lld\n\n", (long long)seed, (long long)seed);
@@ -193,6 +201,8 @@ int main(int count, char **words) {
       options.keep = words[++k];
     } else if (strcmp(words[k], "--compiled") == 0) {
       options.check.compiled = true;
+    } else if (strcmp(words[k], "--first") == 0) {
+      options.only_first = true;
     } else if (strcmp(words[k], "--verbose") == 0) {
       options.check.verbose = true;
     } else {
@@ -202,7 +212,7 @@ int main(int count, char **words) {
   }
   if (!files && options.last < options.first) options.first = 1, options.last = 100;
   if (options.last >= options.first) run_seeds(&options);
-  print_counts(&options.shared->counts);
+  if (!options.only_first) print_counts(&options.shared->counts);
   printf("%d failed\n", options.failures);
   return options.failures > 0 ? EXIT_DIFFERS : EXIT_GOOD;
 }
