@@ -1,4 +1,5 @@
-/* Values for an entry's parameters: from name=value, from files, from chance; and the sizes of dims that follow from them. */
+/* Values for an entry's parameters: from name=value, from files, from chance; and the sizes of dims that follow from
+ * them. */
 #ifndef NNC_ARGUMENTS_H
 #define NNC_ARGUMENTS_H
 

@@ -1,8 +1,8 @@
 /* nnc bench: each entry, interpreted and compiled in turns, so that a machine that slows down slows both.
  *
- * A step changes its state, and random data may lead it astray; so the state is drawn anew before each turn, outside of what
- * is timed. Multiply-adds are counted over the contractions of the graph that the interpreter runs: the work that the model
- * asks for, not what either does. */
+ * A step changes its state, and random data may lead it astray; so the state is drawn anew before each turn, outside of
+ * what is timed. Multiply-adds are counted over the contractions of the graph that the interpreter runs: the work that
+ * the model asks for, not what either does. */
 #include "command/arguments.h"
 #include "command/commands.h"
 #include "command/peak.h"

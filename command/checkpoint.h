@@ -1,8 +1,8 @@
 /* Params and states to a safetensors file and back, under their dotted names.
  *
  * Beside the model's own tensors a checkpoint may hold tensors whose names begin with "nn.": those of the command itself
- * ("nn.best.net.w": the best state so far of a run that may still stop early). nn.seed and nn.calls are states as others, but
- * may be missing. Metadata tells how data were prepared and where the training stands; train.h names the keys. */
+ * ("nn.best.net.w": the best state so far of a run that may still stop early). nn.seed and nn.calls are states as others,
+ * but may be missing. Metadata tells how data were prepared and where the training stands; train.h names the keys. */
 #ifndef NNC_CHECKPOINT_H
 #define NNC_CHECKPOINT_H
 

@@ -1,9 +1,9 @@
 /* nnc diff: compiled code against the interpreter, on the same arguments.
  *
- * The interpreter in f64 stands for the true value; the interpreter in f32 shows how far rounding alone leads away from it.
- * Compiled code sums in another order, so it is allowed FACTOR times that distance, and UNITS units in the last place of the
- * largest value beside it, since the f32 run may have been lucky. Both are taken over a whole tensor. Whole numbers and
- * bools must be equal wherever both interpreters agree. */
+ * The interpreter in f64 stands for the true value; the interpreter in f32 shows how far rounding alone leads away from
+ * it. Compiled code sums in another order, so it is allowed FACTOR times that distance, and UNITS units in the last place
+ * of the largest value beside it, since the f32 run may have been lucky. Both are taken over a whole tensor. Whole
+ * numbers and bools must be equal wherever both interpreters agree. */
 #include "command/arguments.h"
 #include "command/checkpoint.h"
 #include "command/commands.h"

@@ -82,7 +82,7 @@ bool machine_call(Machine *machine, int entry, const int64_t *dims, const void *
 bool machine_init(Machine *machine, uint64_t seed, Failure *failure);
 void machine_get(Machine *machine, int symbol, void *elements);
 void machine_set(Machine *machine, int symbol, const void *elements);
-/* Sizes of parameter k (or, from nparameters on, of result k - nparameters) at these dims: rank of them; gives the count. */
+/* Sizes of parameter k (or, from nparameters on, of result k - nparameters) at these dims; gives their product. */
 int64_t machine_sizes(Machine *machine, int entry, int value, const int64_t *dims, int64_t *size);
 
 const MachineValue *machine_value(const MachineEntry *entry, int value);

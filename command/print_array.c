@@ -1,5 +1,6 @@
-/* The layout is NumPy's array2string with its defaults: precision 8, threshold 1000, edge items 3, 75 columns. Every element
- * that is shown is formatted twice: once to find how wide the parts before and behind the point become, once to print. */
+/* The layout is NumPy's array2string with its defaults: precision 8, threshold 1000, edge items 3, 75 columns. Every
+ * element that is shown is formatted twice: once to find how wide the parts before and behind the point become, once to
+ * print. */
 #include "command/print_array.h"
 
 #include <math.h>
@@ -18,8 +19,8 @@ typedef struct Layout {
   double largest, smallest; /* of magnitudes, 0 left out */
 } Layout;
 
-/* The fewest digits behind the point (in exponent form or not) that give the number back, at most PRECISION; no zeros at the
- * end. */
+/* The fewest digits behind the point (in exponent form or not) that give the number back, at most PRECISION; no zeros at
+ * the end. */
 static int digits_behind(const Layout *layout, double number) {
   char text[400];
   bool single = layout->tensor->type != ELEMENT_F64;

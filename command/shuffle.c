@@ -1,5 +1,5 @@
-/* Fisher and Yates's shuffle, its choices drawn from counters. A choice among n is the high word of a 32-bit number times n:
- * its bias, n / 2^32, is far below what could be seen in an order of rows. */
+/* Fisher and Yates's shuffle, its choices drawn from counters. A choice among n is the high word of a 32-bit number times
+ * n: its bias, n / 2^32, is far below what could be seen in an order of rows. */
 #include "command/shuffle.h"
 
 #include "ir/interpret.h"

@@ -1,9 +1,9 @@
 /* The loop over epochs and batches, the evaluation on held-out rows, and its three ways out: the end, a signal, a number
  * that is none.
  *
- * Between two batches everything that matters stands in the machine's state and in a few fields of Train, and these are what
- * a checkpoint holds; the order of rows follows from seed and epoch. So a run that goes on from a checkpoint is the run that
- * was never interrupted, to the bit. */
+ * Between two batches everything that matters stands in the machine's state and in a few fields of Train, and these are
+ * what a checkpoint holds; the order of rows follows from seed and epoch. So a run that goes on from a checkpoint is the
+ * run that was never interrupted, to the bit. */
 #include "command/train.h"
 
 #include "command/shuffle.h"
@@ -41,8 +41,11 @@ static bool fail_numbers(Train *train, const char *result, double value, Failure
   Text kept = {0};
   if (train->saved_step >= 0)
     text_add(&kept, "; %.300s keeps the state after step %lld", train->settings->save, (long long)train->saved_step);
-  fail(failure, EXIT_NUMBERS, "step %lld (epoch %lld, batch %lld): %s is %g%s%s%s", (long long)train->steps,
-       (long long)train->epoch + 1, (long long)train->batch + 1, result, value,
+  fail(failure, EXIT_NUMBERS, "step %lld (epoch %lld, batch %lld): %s is %s%s%s%s", (long long)train->steps,
+       (long long)train->epoch + 1, (long long)train->batch + 1, result,
+       isnan(value) ? "nan"
+       : value < 0  ? "-infinity"
+                    : "infinity",
        symbol >= 0 ? "; the first tensor that is not finite is " : "",
        symbol >= 0 ? train->machine->symbols[symbol].name : "", kept.bytes ? kept.bytes : "");
   text_free(&kept);
@@ -84,7 +87,7 @@ static bool run_batch(Train *train, int64_t steps_in_all, Failure *failure) {
 static bool save(Train *train, Failure *failure) {
   if (!train->settings->save || train->saved_step == train->steps) return true;
   int symbol = machine_first_not_finite(train->machine);
-  if (symbol >= 0) return fail_numbers(train, "the state", NAN, failure);
+  if (symbol >= 0) return fail_numbers(train, "a number of the state", NAN, failure);
   return train_save(train, failure);
 }
 

@@ -167,7 +167,7 @@ static void axes_of_shapes(void **state) {
 
 static void prints(const char *wanted, int rank, const int64_t *size, const float *numbers) {
   Tensor tensor = {.type = ELEMENT_F32, .rank = rank, .data = (void *)(uintptr_t)numbers};
-  memcpy(tensor.size, size, (size_t)rank * sizeof *size);
+  for (int axis = 0; axis < rank; axis++) tensor.size[axis] = size[axis];
   Text text = {0};
   print_array(&tensor, &text);
   assert_string_equal(text.bytes, wanted);
