@@ -9,11 +9,10 @@
 
 /* ---- taking apart ---- */
 
-/* Sizes of the storage: a LOCAL holds one tile of the task loops. */
-static const Dim *storage_size(const Work *work, const Access *access, int axis) {
-  const Buffer *buffer = &work->emitter->plan->buffers.items[access->buffer];
-  bool tiled = access->buffer && buffer->memory == MEMORY_LOCAL && axis < work->kernel->ntasks;
-  return tiled ? dim_constant(work->module, work->kernel->tasks[axis].tile) : access->as.size[axis];
+const Dim *access_storage_size(const Plan *plan, const Kernel *kernel, const Access *access, int axis) {
+  const Buffer *buffer = &plan->buffers.items[access->buffer];
+  bool tiled = access->buffer && buffer->memory == MEMORY_LOCAL && axis < kernel->ntasks;
+  return tiled ? dim_constant(plan->module, kernel->tasks[axis].tile) : access->as.size[axis];
 }
 
 static const Dim *dim_needed(const Dim *dim) {
@@ -52,7 +51,7 @@ Reach *reach_of(Nest *nest, const Access *access) {
     if (reach->linear[k]) reach_add_axis(work, reach, axis, step);
     if (indexed) reach->depends |= nest->depends[access->index[k]];
     for (int term = 0; term < axis->nterms && !indexed; term++) reach->depends |= 1u << axis->dim[term];
-    step = dim_needed(dim_multiply(work->module, step, storage_size(work, access, k)));
+    step = dim_needed(dim_multiply(work->module, step, access_storage_size(work->emitter->plan, work->kernel, access, k)));
   }
   return reach;
 }
@@ -80,20 +79,27 @@ LLVMTypeRef reach_type(Nest *nest, const Reach *reach) {
   return type_in_memory(nest->work->emitter, plan->buffers.items[reach->access->buffer].type.dtype);
 }
 
-/* The address before any loop: a LOCAL's is that of the tile's start, seen from index 0 of the task loops. A task loop
- * whose tile is 1 is in no order, but its index is the task's. */
+/* The address before any loop; a LOCAL's pointer is seen from index 0 of the task loops already. */
 static LLVMValueRef reach_start(Nest *nest, const Reach *reach) {
   Work *work = nest->work;
-  const Buffer *buffer = &work->emitter->plan->buffers.items[reach->access->buffer];
-  LLVMTypeRef type = reach_type(nest, reach);
-  LLVMValueRef pointer = access_advance(work, work_pointer(work, reach->access->buffer), work_dim(work, reach->base), type);
-  for (int k = 0; k < work->kernel->ntasks && k < reach->access->map.naxes && buffer->memory == MEMORY_LOCAL; k++) {
-    LLVMValueRef skipped = work_dim_times(work, reach->axis_stride[k], work->start[k]);
-    pointer = access_advance(work, pointer, LLVMBuildNeg(work->emitter->builder, skipped, ""), type);
+  LLVMValueRef base = work_dim(work, reach->base);
+  return access_advance(work, work_pointer(work, reach->access->buffer), base, reach_type(nest, reach));
+}
+
+/* An address that can be read whatever the loops are at: the start of the buffer, or of the task's tile in it, which is all
+ * that a LOCAL holds. */
+static LLVMValueRef reach_some(Nest *nest, const Reach *reach) {
+  Work *work = nest->work;
+  const Access *access = reach->access;
+  LLVMValueRef pointer = work_pointer(work, access->buffer);
+  int ntasks = work->kernel->ntasks;
+  for (int k = 0; k < ntasks; k++) {
+    if (access->map.naxes <= k || access->index[k] >= 0 || !axis_is_bare(&access->map.axis[k], k)) return pointer;
+    if (access->as.size[k] != work->kernel->tasks[k].extent) return pointer;
   }
-  for (int k = 0; k < work->kernel->ntasks; k++) {
-    if (nest->trip[k] != 1 || !(reach->depends >> k & 1)) continue;
-    pointer = access_advance(work, pointer, work_dim_times(work, reach->stride[k], nest->start[k]), type);
+  for (int k = 0; k < ntasks; k++) {
+    LLVMValueRef skipped = work_dim_times(work, reach->axis_stride[k], work->start[k]);
+    pointer = access_advance(work, pointer, skipped, reach_type(nest, reach));
   }
   return pointer;
 }
@@ -222,10 +228,7 @@ static LLVMValueRef load_one(Nest *nest, const Reach *reach, LLVMValueRef pointe
                              double absent) {
   Emitter *emitter = nest->work->emitter;
   LLVMTypeRef element = type_in_memory(emitter, dtype);
-  if (guard) {
-    LLVMValueRef there = work_pointer(nest->work, reach->access->buffer);
-    pointer = LLVMBuildSelect(emitter->builder, guard, pointer, there, "");
-  }
+  if (guard) { pointer = LLVMBuildSelect(emitter->builder, guard, pointer, reach_some(nest, reach), ""); }
   LLVMValueRef value = from_memory(emitter, load_from(emitter, element, element, pointer), dtype);
   if (!guard) return value;
   return LLVMBuildSelect(emitter->builder, guard, value, number_value(emitter, dtype, absent), "");

@@ -107,12 +107,7 @@ static LLVMValueRef find_buffer(Emitter *emitter, Id id) {
     LLVMValueRef scratch = frame_field(emitter, frame_scratch(plan), emitter->pointer);
     return add_bytes(emitter, scratch, frame_field(emitter, frame_offset(plan, id), emitter->i64));
   }
-  case MEMORY_LOCAL: {
-    LLVMValueRef locals = frame_field(emitter, frame_locals(plan), emitter->pointer);
-    LLVMValueRef each = frame_field(emitter, frame_local_bytes(plan), emitter->i64);
-    locals = add_bytes(emitter, locals, LLVMBuildMul(emitter->builder, emitter->worker, each, ""));
-    return add_bytes(emitter, locals, const_i64(emitter, local_offset(plan, id)));
-  }
+  case MEMORY_LOCAL: bug("a local's place depends on the task");
   }
   bug("a buffer without a memory");
 }
@@ -178,12 +173,37 @@ static void find_starts(Calls *calls) {
   calls->nstarts = count;
 }
 
+/* Element 0 of the whole, of which the worker's memory holds only the task's tile. */
+static LLVMValueRef local_pointer(const Calls *calls, Id id) {
+  Emitter *emitter = calls->emitter;
+  const Plan *plan = emitter->plan;
+  const Type *type = &plan->buffers.items[id].type;
+  LLVMValueRef locals = frame_field(emitter, frame_locals(plan), emitter->pointer);
+  LLVMValueRef each = frame_field(emitter, frame_local_bytes(plan), emitter->i64);
+  LLVMValueRef pointer = add_bytes(emitter, locals, LLVMBuildMul(emitter->builder, emitter->worker, each, ""));
+  pointer = add_bytes(emitter, pointer, const_i64(emitter, local_offset(plan, id)));
+  const Dim *stride = dim_constant(plan->module, plan_element_bytes(type->dtype));
+  int next = calls->nstarts;
+  for (int k = type->rank - 1; k >= 0; k--) {
+    bool tiled = k < calls->kernel->ntasks;
+    if (tiled && loop_is_cut(&calls->kernel->tasks[k])) {
+      LLVMValueRef skipped = LLVMBuildMul(emitter->builder, calls->start[--next], emit_dim(emitter, stride), "");
+      pointer = add_bytes(emitter, pointer, LLVMBuildNeg(emitter->builder, skipped, ""));
+    }
+    const Dim *size = tiled ? dim_constant(plan->module, calls->kernel->tasks[k].tile) : type->size[k];
+    stride = dim_multiply(plan->module, stride, size);
+    if (!stride) bug("a local's size leaves 64 bits");
+  }
+  return pointer;
+}
+
 static LLVMValueRef buffer_pointer(Calls *calls, Id id) {
   if (calls->pointers[id]) return calls->pointers[id];
   LLVMBuilderRef builder = calls->emitter->builder;
   LLVMBasicBlockRef here = LLVMGetInsertBlock(builder);
   LLVMPositionBuilderBefore(builder, LLVMGetBasicBlockTerminator(calls->entry));
-  calls->pointers[id] = find_buffer(calls->emitter, id);
+  bool local = calls->emitter->plan->buffers.items[id].memory == MEMORY_LOCAL;
+  calls->pointers[id] = local ? local_pointer(calls, id) : find_buffer(calls->emitter, id);
   LLVMPositionBuilderAtEnd(builder, here);
   return calls->pointers[id];
 }

@@ -141,6 +141,8 @@ void nest_kept(Nest *nest, int position, NestBody *body, void *context);
 void emit_fold(Work *work, const Stage *stage);
 
 /* ---- access.c ---- */
+/* Of the storage: a LOCAL holds one tile of the task loops. */
+const Dim *access_storage_size(const Plan *plan, const Kernel *kernel, const Access *access, int axis);
 Reach *reach_of(Nest *nest, const Access *access);
 void reach_enter(Nest *nest, Reach *reach, int position);
 LLVMValueRef reach_guard(Nest *nest, const Reach *reach);       /* NULL: always inside */

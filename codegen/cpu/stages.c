@@ -52,8 +52,7 @@ static void add_buffer(Key *key, Id id) {
   const Buffer *buffer = &key->plan->buffers.items[id];
   add_number(key, call->nbuffers);
   add_number(key, buffer->type.dtype);
-  bool asks = buffer->memory == MEMORY_RESULT && key->stage->stores.count > 1; /* whether it is wanted */
-  add_number(key, asks || buffer->memory == MEMORY_LOCAL ? (int64_t)buffer->memory : -1);
+  add_number(key, buffer->memory == MEMORY_RESULT && key->stage->stores.count > 1); /* asks whether it is wanted */
   call->buffers[call->nbuffers++] = id;
 }
 
@@ -64,6 +63,7 @@ static void add_access(Key *key, const Access *access) {
   for (int k = 0; k < access->map.naxes; k++) {
     const Axis *axis = &access->map.axis[k];
     add_pointer(key, access->as.size[k]);
+    if (k > 0) add_pointer(key, access_storage_size(key->plan, key->kernel, access, k)); /* strides come from these */
     add_number(key, access->index[k]);
     add_pointer(key, axis->offset);
     add_number(key, axis->divisor);
