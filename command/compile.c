@@ -216,7 +216,8 @@ static int run_compile(Arena *arena, Settings *settings, Failure *failure) {
   Compile compile = {.arena = arena, .settings = settings};
   const Kind *kind = NULL;
   PipelineOptions pipeline = program_pipeline(settings);
-  pipeline.time = settings->time;
+  pipeline.time = settings->time || settings->verbose;
+  pipeline.out = stdout;
   pipeline.verify = true;
   if (!check_settings(settings, &kind, &pipeline, failure)) return failure->code;
   if (kind && (!settings->output || strcmp(settings->output, "-") == 0)) pipeline.out = stderr; /* stdout has the bytes */

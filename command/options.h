@@ -9,13 +9,13 @@
 #include "ir/base.h"
 
 typedef struct Settings {
-  bool help, verbose, quiet, interpret, f64, no_cache, no_fuse, json, time, kernels, partial, standardize, debug_lines;
-  bool sanitize, verify;
+  bool help, verbose, quiet, interpret, f64, no_cache, no_fuse, json, time, kernels, partial, standardize;
+  bool debug_lines;
   const char *output, *emit, *target, *cpu, *triple, *dump, *stop_after;
   const char *state, *save, *resume, *label, *step, *test, *watch, *shuffle, *log;
-  int64_t threads, seed, epochs, batch, patience, every, test_every, repeat, rounds;
+  int64_t threads, seed, epochs, batch, patience, every, test_every, repeat;
   double valid;
-  bool seed_given, batch_given, shuffle_given, standardize_given;
+  bool seed_given;
   Vec(const char *) words;
 } Settings;
 
@@ -51,7 +51,7 @@ typedef struct Command {
 
 /* The options that many commands take, to be put into their tables. */
 #define OPTIONS_OF_ALL                                                                                                     \
-  FLAG("help", 'h', help, "prints this"), FLAG("verbose", 'v', verbose, "tells more"),                                     \
+  FLAG("help", 'h', help, "prints this"), FLAG("verbose", 'v', verbose, "tells more: the time of each pass"),              \
       FLAG("quiet", 'q', quiet, "tells results and faults alone")
 #define OPTIONS_OF_MACHINES                                                                                                \
   WHOLE("threads", 0, threads, "K", 1, 1024, "worker threads (default: all processors); results do not depend on it"),     \

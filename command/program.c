@@ -63,7 +63,7 @@ CodegenOptions program_codegen(const Program *program, const Settings *settings)
 PipelineOptions program_pipeline(const Settings *settings) {
   PipelineOptions pipeline = default_pipeline;
   pipeline.unfused = settings->no_fuse;
-  pipeline.verify = settings->verify;
-  pipeline.out = stdout;
+  pipeline.time = settings->verbose;
+  pipeline.out = stderr;
   return pipeline;
 }
