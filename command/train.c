@@ -5,9 +5,11 @@
 #include "command/shuffle.h"
 #include "command/train_text.h"
 
+#include <errno.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 bool train_shuffles(const Settings *settings) { return !settings->shuffle || strcmp(settings->shuffle, "no") != 0; }
 
@@ -263,7 +265,16 @@ static bool set_up(Train *train, Settings *settings, Failure *failure) {
   return !settings->resume || train_resume(train, failure);
 }
 
-static bool check_settings(const Settings *settings, Failure *failure) {
+/* A place that cannot be written is told before hours of training, not behind them. */
+static bool check_place(Arena *arena, const char *flag, const char *path, Failure *failure) {
+  if (!path || strcmp(path, "-") == 0) return true;
+  const char *slash = strrchr(path, '/');
+  const char *folder = !slash ? "." : slash == path ? "/" : arena_format(arena, "%.*s", (int)(slash - path), path);
+  return access(folder, W_OK | X_OK) == 0 ||
+         fail(failure, EXIT_INPUT, "%s %.300s: cannot write to its folder: %s", flag, path, strerror(errno));
+}
+
+static bool check_settings(Arena *arena, const Settings *settings, Failure *failure) {
   if (settings->words.count < 2) return fail(failure, EXIT_INPUT, "train wants a model and data: nnc train MODEL DATA");
   if (settings->shuffle && *settings->shuffle && strcmp(settings->shuffle, "yes") != 0 &&
       strcmp(settings->shuffle, "no") != 0)
@@ -272,7 +283,7 @@ static bool check_settings(const Settings *settings, Failure *failure) {
     return fail(failure, EXIT_INPUT, "--every says how often to save; --save says where");
   if (settings->save && !text_ends(settings->save, ".safetensors"))
     return fail(failure, EXIT_INPUT, "--save %.300s: a checkpoint's name ends in .safetensors", settings->save);
-  return true;
+  return check_place(arena, "--save", settings->save, failure) && check_place(arena, "--log", settings->log, failure);
 }
 
 static void tell_start(const Train *train) {
@@ -293,7 +304,7 @@ static void tell_start(const Train *train) {
 }
 
 static int run_train(Arena *arena, Settings *settings, Failure *failure) {
-  if (!check_settings(settings, failure)) return failure->code;
+  if (!check_settings(arena, settings, failure)) return failure->code;
   Train train = {.arena = arena, .settings = settings};
   train.machine = machine_open(arena, settings->words.items[0], settings, failure);
   if (!train.machine) return failure->code;
