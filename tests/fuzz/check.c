@@ -284,6 +284,7 @@ bool check_module(const Module *module, const CheckOptions *options, Counts *cou
   counts->programs++;
   pass_grad(check.module);
   if (diagnostics_errors(module->diagnostics) > 0) {
+    text_add(why, NOT_A_PROGRAM "\n");
     diagnostics_text(module->diagnostics, why);
     return false;
   }

@@ -44,14 +44,15 @@ static char *program_text(Arena *arena, int64_t seed) {
 
 /* ---- in the child ---- */
 
-static bool check_text(Options *options, Arena *arena, const char *text) {
+static int check_text(Options *options, Arena *arena, const char *text) {
   Module *module = module_of_text(arena, text);
-  if (!module) return false;
+  if (!module) return EXIT_INPUT;
   Text why = {0};
   bool good = check_module(module, &options->check, &options->shared->counts, &why);
   if (!good) snprintf(options->shared->why, sizeof options->shared->why, "%s", why.bytes);
+  bool program = good || strncmp(why.bytes, NOT_A_PROGRAM, strlen(NOT_A_PROGRAM)) != 0;
   text_free(&why);
-  return good;
+  return good ? EXIT_GOOD : program ? EXIT_DIFFERS : EXIT_INPUT;
 }
 
 /* Goes through seeds until one fails; the parent sees which in `seed`. Programs go through their text, so that printer and
@@ -63,9 +64,9 @@ static int child_seeds(Options *options) {
     alarm(SECONDS_EACH);
     char *text = program_text(arena, seed);
     if (options->check.verbose) fprintf(stderr, "--- seed %lld\n%s", (long long)seed, text);
-    bool good = check_text(options, arena, text);
+    int code = check_text(options, arena, text);
     arena_free(arena);
-    if (!good) return EXIT_DIFFERS;
+    if (code != EXIT_GOOD) return code;
   }
   return EXIT_GOOD;
 }
@@ -73,7 +74,7 @@ static int child_seeds(Options *options) {
 static int child_text(Options *options, const char *text) {
   Arena *arena = arena_new();
   alarm(SECONDS_EACH);
-  int code = check_text(options, arena, text) ? EXIT_GOOD : EXIT_DIFFERS;
+  int code = check_text(options, arena, text);
   arena_free(arena);
   return code;
 }

@@ -61,6 +61,7 @@ typedef struct CheckOptions {
   bool compiled, verbose;
   int64_t *progress; /* what is being run, for the message after a crash */
 } CheckOptions;
+#define NOT_A_PROGRAM "no program:" /* what `why` begins with if the program is at fault */
 /* False with a sentence in `why` if some way of running the module's entry disagrees. */
 bool check_module(const Module *module, const CheckOptions *options, Counts *counts, Text *why);
 /* Runs compiled code as interpret() runs a graph. */
