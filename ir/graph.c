@@ -30,6 +30,28 @@ int module_add_symbol(Module *module, const char *name, Type type, bool trainabl
   return module->symbols.count - 1;
 }
 
+Type symbol_stored(const Symbol *symbol) {
+  Type stored = symbol->type;
+  for (int k = 0; symbol->reordered && k < stored.rank; k++) stored.size[k] = symbol->type.size[symbol->order[k]];
+  return stored;
+}
+
+int symbol_factors(const Symbol *symbol, StoredFactor *factors) {
+  int rank = symbol->type.rank;
+  int64_t inner = 1, stride = 1;
+  for (int axis = rank - 1; axis >= 0; axis--) {
+    factors[axis].divisor = inner;
+    inner *= symbol->type.size[axis]->value;
+    factors[axis].modulus = inner;
+  }
+  for (int k = rank - 1; k >= 0; k--) {
+    int axis = symbol->reordered ? symbol->order[k] : k;
+    factors[axis].stride = stride;
+    stride *= symbol->type.size[axis]->value;
+  }
+  return rank;
+}
+
 int module_find_symbol(const Module *module, const char *name) {
   for (int k = 0; k < module->symbols.count; k++) {
     if (strcmp(module->symbols.items[k].name, name) == 0) return k;
@@ -100,7 +122,7 @@ Id graph_array(Graph *graph, Type type, const double *values) {
 Id graph_state(Graph *graph, int symbol) {
   if (symbol < 0 || symbol >= graph->module->symbols.count) bug("no symbol %d", symbol);
   const Symbol *what = &graph->module->symbols.items[symbol];
-  return build(graph, (Node){.op = OP_state, .type = what->type, .index = symbol, .name = what->name});
+  return build(graph, (Node){.op = OP_state, .type = symbol_stored(what), .index = symbol, .name = what->name});
 }
 
 Id graph_dim(Graph *graph, const Dim *dim) {

@@ -221,7 +221,16 @@ typedef struct Symbol {
   bool trainable;
   Initialiser init;
   const Place *place;
+  bool reordered;           /* in the state block its axes lie in another order: axis k is the type's axis order[k] */
+  int8_t order[MAX_RANK];
 } Symbol;
+Type symbol_stored(const Symbol *symbol);    /* its type as it lies in the state block */
+/* Element `index` of the canonical, row-major order lies at the sum of (index % modulus) / divisor * stride over these
+ * factors, one for each axis. Gives their number: the rank. */
+typedef struct StoredFactor {
+  int64_t modulus, divisor, stride;
+} StoredFactor;
+int symbol_factors(const Symbol *symbol, StoredFactor *factors);
 
 struct Module {
   Arena *arena;

@@ -551,6 +551,19 @@ static char *constant_data(Executor *executor, const Buffer *buffer, int64_t byt
   return data;
 }
 
+/* Between the canonical order and the one in which a state lies for the kernels. */
+static void move_state(const Symbol *symbol, char *canonical, char *stored, bool in) {
+  StoredFactor factors[MAX_RANK];
+  int rank = symbol_factors(symbol, factors);
+  int64_t bytes = plan_element_bytes(symbol->type.dtype), count = rank > 0 ? factors[0].modulus : 1;
+  for (int64_t index = 0; index < count; index++) {
+    int64_t place = 0;
+    for (int k = 0; k < rank; k++) place += index % factors[k].modulus / factors[k].divisor * factors[k].stride;
+    memcpy(in ? stored + place * bytes : canonical + index * bytes, in ? canonical + index * bytes : stored + place * bytes,
+           (size_t)bytes);
+  }
+}
+
 static void place_buffers(Executor *executor) {
   const Plan *plan = executor->plan;
   struct Run *run = executor->run;
@@ -568,7 +581,9 @@ static void place_buffers(Executor *executor) {
       break;
     case MEMORY_STATE:
       if (!states[buffer->index]) {
-        states[buffer->index] = arena_copy(run->arena, run->states[buffer->index].data, (size_t)bytes);
+        const Symbol *symbol = &plan->module->symbols.items[buffer->index];
+        states[buffer->index] = arena_alloc(run->arena, (size_t)bytes);
+        move_state(symbol, run->states[buffer->index].data, states[buffer->index], true);
       }
       executor->data[id] = states[buffer->index];
       break;
@@ -636,7 +651,10 @@ bool plan_run(const Plan *plan, struct Run *run, Failure *failure) {
   for (int k = 0; good && run->results && k < plan->graph->results.count; k++) run->results[k] = executor.results[k];
   for (Id id = 1; good && id < plan->buffers.count; id++) {
     const Buffer *buffer = &plan->buffers.items[id];
-    if (buffer->memory == MEMORY_STATE) run->states[buffer->index].data = executor.data[id];
+    if (buffer->memory != MEMORY_STATE) continue;
+    void *canonical = arena_alloc(run->arena, (size_t)executor.bytes[id]);
+    move_state(&module->symbols.items[buffer->index], canonical, executor.data[id], false);
+    run->states[buffer->index].data = canonical;
   }
   arena_free(executor.arena);
   return good;

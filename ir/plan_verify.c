@@ -50,6 +50,11 @@ static bool check_local(const Check *check, Id id) {
   return true;
 }
 
+static bool check_state(const Check *check, Id id, const Symbol *symbol) {
+  Type stored = symbol_stored(symbol);
+  return check_same_type(check, id, &stored);
+}
+
 static bool check_buffer(const Check *check, Id id) {
   const Plan *plan = check->plan;
   const Buffer *buffer = &plan->buffers.items[id];
@@ -67,7 +72,7 @@ static bool check_buffer(const Check *check, Id id) {
     return check_same_type(check, id, graph_type(plan->graph, plan->graph->results.items[buffer->index].value));
   case MEMORY_STATE:
     if (buffer->index < 0 || buffer->index >= plan->module->symbols.count) return wrong(check, "%%%d is no state", id);
-    return check_same_type(check, id, &plan->module->symbols.items[buffer->index].type);
+    return check_state(check, id, &plan->module->symbols.items[buffer->index]);
   case MEMORY_CONSTANT: return buffer->array || wrong(check, "constant %%%d has no array", id);
   case MEMORY_LOCAL: return check_local(check, id);
   case MEMORY_ARENA: break;

@@ -280,6 +280,9 @@ void module_print(const Module *module, Text *out) {
     print_name(symbol->name, false, out);
     text_add(out, " ");
     type_print(module, &symbol->type, out);
+    for (int axis = 0; symbol->reordered && axis < symbol->type.rank; axis++) {
+      text_add(out, "%s%d", axis == 0 ? " order " : " ", symbol->order[axis]);
+    }
     text_add(out, " = ");
     print_initialiser(symbol, out);
     text_add(out, "\n");

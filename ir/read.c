@@ -581,14 +581,34 @@ static Initialiser read_initialiser(Reader *reader, const Type *type) {
   return init;
 }
 
+/* Behind "order": each axis once. */
+static void read_order(Reader *reader, Symbol *symbol) {
+  uint32_t seen = 0;
+  for (int k = 0; k < symbol->type.rank; k++) {
+    int64_t axis = read_integer(reader);
+    if (axis < 0 || axis >= symbol->type.rank || seen >> axis & 1) {
+      refuse(reader, "an order names each axis once");
+      return;
+    }
+    symbol->order[k] = (int8_t)axis;
+    seen |= (uint32_t)1 << axis;
+  }
+  symbol->reordered = true;
+}
+
 static void read_module_symbol(Reader *reader, bool trainable) {
   const Place *place = place_here(reader);
   const char *name = read_name(reader);
-  Type type = read_type(reader);
+  Symbol ordered = {.type = read_type(reader)};
+  if (accept(reader, "order")) read_order(reader, &ordered);
   expect(reader, "=");
-  Initialiser init = read_initialiser(reader, &type);
+  Initialiser init = read_initialiser(reader, &ordered.type);
   if (module_find_symbol(reader->module, name) >= 0) refuse(reader, "a second '%s'", name);
-  if (!reader->failed) module_add_symbol(reader->module, name, type, trainable, init, place);
+  if (reader->failed) return;
+  Symbol *symbol =
+      &reader->module->symbols.items[module_add_symbol(reader->module, name, ordered.type, trainable, init, place)];
+  symbol->reordered = ordered.reordered;
+  memcpy(symbol->order, ordered.order, sizeof symbol->order);
 }
 
 static void read_entry(Reader *reader, GraphKind kind) {

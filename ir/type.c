@@ -176,7 +176,8 @@ static bool given_arg(const Rule *rule) {
 static bool given_state(const Rule *rule) {
   const Module *module = rule->module;
   if (rule->node->index < 0 || rule->node->index >= module->symbols.count) return misfit(rule, "no such symbol");
-  return type_equal(&module->symbols.items[rule->node->index].type, &rule->node->type) ||
+  Type stored = symbol_stored(&module->symbols.items[rule->node->index]);
+  return type_equal(&stored, &rule->node->type) ||
          misfit(rule, "the symbol has another type");
 }
 

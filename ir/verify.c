@@ -115,9 +115,10 @@ static bool verify_finals(const Graph *graph, Text *why) {
     if (final->value <= 0 || final->value >= graph->nodes.count) {
       return fault(graph, 0, why, "the final of %s is none", symbol->name);
     }
-    if (!type_equal(graph_type(graph, final->value), &symbol->type)) {
+    Type stored = symbol_stored(symbol);
+    if (!type_equal(graph_type(graph, final->value), &stored)) {
       return fault(graph, final->value, why, "%s is %s, its final %s", symbol->name,
-                   type_text(graph->module, &symbol->type), type_text(graph->module, graph_type(graph, final->value)));
+                   type_text(graph->module, &stored), type_text(graph->module, graph_type(graph, final->value)));
     }
     for (int j = 0; j < k; j++) {
       if (graph->finals.items[j].symbol == final->symbol) return fault(graph, 0, why, "two finals of %s", symbol->name);

@@ -12,6 +12,8 @@ void pass_grad(Module *module);
 void pass_fold(Module *module); /* constants folded; x+0, x*1, views of views, casts to the same: gone */
 void pass_cse(Module *module);  /* equal nodes become one */
 void pass_dead(Module *module); /* what no result, final or check needs is gone */
+/* Chooses in which order the axes of pictures and of convolutions' kernels lie in memory. */
+void pass_layout(Module *module);
 /* Brings contracts into the form that lowering wants: every operand is read linearly and inside (padding and dilation are
  * written out by a view that gets memory), and some loop is such that lanes can run along it. */
 void pass_linear(Module *module);

@@ -34,6 +34,8 @@ static void run_grad(Pipeline *pipeline) { pass_grad(pipeline->module); }
 static void run_fold(Pipeline *pipeline) { pass_fold(pipeline->module); }
 static void run_cse(Pipeline *pipeline) { pass_cse(pipeline->module); }
 static void run_dead(Pipeline *pipeline) { pass_dead(pipeline->module); }
+static void run_layout(Pipeline *pipeline) { pass_layout(pipeline->module); }
+static void run_tidy(Pipeline *pipeline) { pass_fold(pipeline->module); }
 static void run_linear(Pipeline *pipeline) { pass_linear(pipeline->module); }
 static void run_share(Pipeline *pipeline) { pass_cse(pipeline->module); }
 

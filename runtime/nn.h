@@ -57,6 +57,10 @@ typedef struct nn_value {
   double fallback;          /* the default of a scalar parameter */
 } nn_value;
 
+typedef struct nn_factor {
+  int64_t modulus, divisor, stride;
+} nn_factor;
+
 /* A param or state. offset and bytes are where it lies in the state block, in the layout that the kernels read; get and
  * set convert from and to the canonical, row-major one. */
 typedef struct nn_symbol {
@@ -65,6 +69,9 @@ typedef struct nn_symbol {
   int64_t size[NN_RANK];
   int64_t offset, bytes;
   const char *layout;       /* "" if canonical, else the order in which axes lie: "1 0" */
+  /* Element k of the canonical order is element sum of (k % modulus) / divisor * stride over these; none if they agree. */
+  const nn_factor *factors;
+  int64_t nfactors;
 } nn_symbol;
 
 typedef struct nn_kernel {

@@ -83,7 +83,14 @@ LLVMTypeRef reach_type(Nest *nest, const Reach *reach) {
 static LLVMValueRef reach_start(Nest *nest, const Reach *reach) {
   Work *work = nest->work;
   LLVMValueRef base = work_dim(work, reach->base);
-  return access_advance(work, work_pointer(work, reach->access->buffer), base, reach_type(nest, reach));
+  LLVMTypeRef type = reach_type(nest, reach);
+  LLVMValueRef pointer = access_advance(work, work_pointer(work, reach->access->buffer), base, type);
+  /* A task loop whose tile is 1 is in no order, but its index is the task's. */
+  for (int k = 0; k < work->kernel->ntasks; k++) {
+    if (nest->trip[k] != 1 || !(reach->depends >> k & 1)) continue;
+    pointer = access_advance(work, pointer, work_dim_times(work, reach->stride[k], nest->start[k]), type);
+  }
+  return pointer;
 }
 
 /* An address that can be read whatever the loops are at: the start of the buffer, or of the task's tile in it, which is all

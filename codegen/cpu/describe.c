@@ -47,10 +47,29 @@ static LLVMValueRef describe_dims(Object *object, int count) {
   return struct_table(object, items, count, "dims");
 }
 
+static LLVMValueRef describe_factors(Object *object, const Symbol *symbol) {
+  StoredFactor factors[MAX_RANK];
+  LLVMValueRef items[MAX_RANK];
+  int count = symbol_factors(symbol, factors);
+  for (int k = 0; k < count; k++) {
+    LLVMValueRef fields[] = {glue_long(object, factors[k].modulus), glue_long(object, factors[k].divisor),
+                             glue_long(object, factors[k].stride)};
+    items[k] = glue_struct(object, fields, COUNT_OF(fields));
+  }
+  return struct_table(object, items, count, "factors");
+}
+
+static LLVMValueRef describe_order(Object *object, const Symbol *symbol) {
+  Text text = {0};
+  for (int k = 0; symbol->reordered && k < symbol->type.rank; k++) text_add(&text, "%s%d", k ? " " : "", symbol->order[k]);
+  LLVMValueRef string = glue_string(object, text.bytes ? text.bytes : "");
+  text_free(&text);
+  return string;
+}
+
 void describe_symbols(Object *object) {
   const Module *module = object->module;
   LLVMValueRef *items = NEW_ARRAY(object->arena, LLVMValueRef, module->symbols.count + 1);
-  LLVMValueRef canonical = glue_string(object, "");
   for (int k = 0; k < module->symbols.count; k++) {
     const Symbol *symbol = &module->symbols.items[k];
     int64_t bytes = plan_element_bytes(symbol->type.dtype);
@@ -68,7 +87,9 @@ void describe_symbols(Object *object) {
                              LLVMConstArray2(object->emitter.i64, size, NN_RANK),
                              glue_long(object, object->layout.offset[k]),
                              glue_long(object, bytes),
-                             canonical};
+                             describe_order(object, symbol),
+                             symbol->reordered ? describe_factors(object, symbol) : glue_null(object),
+                             glue_long(object, symbol->reordered ? symbol->type.rank : 0)};
     items[k] = glue_struct(object, fields, COUNT_OF(fields));
   }
   object->symbols = struct_table(object, items, module->symbols.count, "symbols");

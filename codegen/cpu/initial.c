@@ -9,9 +9,9 @@
 
 #include <string.h>
 
-/* One record: {i64 offset, i64 count, i32 kind, i32 stream, double a, double b, ptr array}. */
+/* One record: {i64 offset, i64 count, i32 kind, i32 stream, double a, double b, ptr array, i64 symbol}. */
 enum { RECORD_OFFSET = 0, RECORD_COUNT = 8, RECORD_KIND = 16, RECORD_STREAM = 20, RECORD_A = 24, RECORD_B = 32 };
-enum { RECORD_ARRAY = 40, RECORD_FIELDS = 7, RECORD_BYTES = 48 };
+enum { RECORD_ARRAY = 40, RECORD_SYMBOL = 48, RECORD_FIELDS = 8, RECORD_BYTES = 56 };
 enum { DRAW_COPY, DRAW_WORDS, DRAW_BYTES, DRAW_UNIFORM, DRAW_NORMAL, DRAW_SEED, DRAW_KINDS };
 
 /* ---- the table ---- */
@@ -25,7 +25,16 @@ static const char *plain_bytes(Object *object, const Symbol *symbol, int64_t cou
 }
 
 static LLVMValueRef array_constant(Object *object, const Symbol *symbol, int64_t count, int64_t *bytes) {
-  const char *data = plain_bytes(object, symbol, count, bytes);
+  const char *canonical = plain_bytes(object, symbol, count, bytes);
+  char *data = arena_copy(object->arena, canonical, (size_t)*bytes);
+  StoredFactor factors[MAX_RANK];
+  int rank = symbol_factors(symbol, factors);
+  int64_t width = plan_element_bytes(symbol->type.dtype);
+  for (int64_t index = 0; index < count; index++) {
+    int64_t place = 0;
+    for (int k = 0; k < rank; k++) place += index % factors[k].modulus / factors[k].divisor * factors[k].stride;
+    memcpy(data + place * width, canonical + index * width, (size_t)width);
+  }
   LLVMValueRef value = LLVMConstStringInContext2(object->emitter.context, data, (size_t)*bytes, 1);
   return glue_constant(object, value, "initial");
 }
@@ -65,7 +74,8 @@ static bool describe_draw(Object *object, int symbol_index, LLVMValueRef *record
                                         LLVMConstInt(object->emitter.i32, stream, 0),
                                         LLVMConstReal(real, a),
                                         LLVMConstReal(real, b),
-                                        array};
+                                        array,
+                                        glue_long(object, symbol_index)};
   *record = glue_struct(object, fields, RECORD_FIELDS);
   used[kind] = true;
   return true;
@@ -95,7 +105,8 @@ typedef struct Filling {
   LLVMBuilderRef builder;
   const Draws *draws;
   LLVMValueRef seed, record, to, count, stream;
-  LLVMValueRef key; /* of this symbol's random stream */
+  LLVMValueRef key;           /* of this symbol's random stream */
+  LLVMValueRef symbol, place; /* its description; the function of emit_place */
 } Filling;
 
 static void fill_copy(Filling *f) {
@@ -121,6 +132,12 @@ static LLVMValueRef record_number(Filling *f, int64_t at) {
   return glue_load(f->object, LLVMDoubleTypeInContext(f->object->emitter.context), f->record, at);
 }
 
+/* Element `index` of the canonical order, where it lies. */
+static void store_drawn(Filling *f, LLVMValueRef value, LLVMValueRef index) {
+  LLVMValueRef place = glue_call(f->object, f->place, (LLVMValueRef[]){f->symbol, index}, 2);
+  glue_store(f->object, value, glue_element(f->object, f->object->emitter.f32, f->to, place), 0);
+}
+
 static void fill_uniform(Filling *f) {
   LLVMTypeRef f32 = f->object->emitter.f32;
   LLVMValueRef low = LLVMBuildFPTrunc(f->builder, record_number(f, RECORD_A), f32, "");
@@ -129,7 +146,7 @@ static void fill_uniform(Filling *f) {
   turns_open(f->object, &turns, f->count, NULL);
   LLVMValueRef drawn = glue_call(f->object, f->draws->uniform, (LLVMValueRef[]){turns.index, f->key}, 2);
   LLVMValueRef value = LLVMBuildFAdd(f->builder, low, LLVMBuildFMul(f->builder, span, drawn, ""), "");
-  glue_store(f->object, value, glue_element(f->object, f32, f->to, turns.index), 0);
+  store_drawn(f, value, turns.index);
   turns_close(f->object, &turns, NULL);
 }
 
@@ -140,7 +157,7 @@ static void fill_normal(Filling *f) {
   turns_open(f->object, &turns, f->count, NULL);
   LLVMValueRef drawn = glue_call(f->object, f->draws->normal, (LLVMValueRef[]){turns.index, f->key}, 2);
   LLVMValueRef value = LLVMBuildFPTrunc(f->builder, LLVMBuildFMul(f->builder, deviation, drawn, ""), f32, "");
-  glue_store(f->object, value, glue_element(f->object, f32, f->to, turns.index), 0);
+  store_drawn(f, value, turns.index);
   turns_close(f->object, &turns, NULL);
 }
 
@@ -167,12 +184,12 @@ static void emit_kinds(Filling *f, const bool *used) {
   LLVMPositionBuilderAtEnd(f->builder, after);
 }
 
-static void emit_fillings(Object *object, const Draws *draws, const DrawTable *table, LLVMValueRef state,
-                          LLVMValueRef seed) {
+static void emit_fillings(Object *object, const Draws *draws, const DrawTable *table, LLVMValueRef place,
+                          LLVMValueRef state, LLVMValueRef seed) {
   LLVMBuilderRef builder = object->emitter.builder;
   LLVMTypeRef i32 = object->emitter.i32, i64 = object->emitter.i64;
   if (table->count == 0) return;
-  Filling f = {.object = object, .builder = builder, .draws = draws, .seed = seed};
+  Filling f = {.object = object, .builder = builder, .draws = draws, .seed = seed, .place = place};
   LLVMValueRef low = LLVMBuildTrunc(builder, seed, i32, "");
   LLVMValueRef high = LLVMBuildTrunc(builder, LLVMBuildLShr(builder, seed, glue_long(object, 32), ""), i32, "");
   Turns turns;
@@ -181,12 +198,14 @@ static void emit_fillings(Object *object, const Draws *draws, const DrawTable *t
   f.to = glue_element(object, object->emitter.i8, state, glue_load(object, i64, f.record, RECORD_OFFSET));
   f.count = glue_load(object, i64, f.record, RECORD_COUNT);
   f.stream = glue_load(object, i32, f.record, RECORD_STREAM);
+  LLVMTypeRef symbol = LLVMArrayType2(object->emitter.i8, sizeof(nn_symbol));
+  f.symbol = glue_element(object, symbol, object->symbols, glue_load(object, i64, f.record, RECORD_SYMBOL));
   if (draws->philox) f.key = emit_random_key(object, draws, emit_random_key(object, draws, f.stream, low), high);
   emit_kinds(&f, table->used);
   turns_close(object, &turns, NULL);
 }
 
-static void emit_init(Object *object, const Draws *draws, const DrawTable *table) {
+static void emit_init(Object *object, const Draws *draws, const DrawTable *table, LLVMValueRef place) {
   LLVMBuilderRef builder = object->emitter.builder;
   LLVMValueRef state = LLVMGetParam(object->init, 0), seed = LLVMGetParam(object->init, 1);
   glue_begin(object, object->init);
@@ -196,7 +215,7 @@ static void emit_init(Object *object, const Draws *draws, const DrawTable *table
   LLVMValueRef zero = LLVMConstNull(object->emitter.i8);
   LLVMBuildMemSet(builder, state, zero, glue_long(object, object->layout.bytes), STATE_ALIGN);
   glue_store(object, LLVMBuildZExt(builder, version, object->emitter.i64, ""), state, 0);
-  emit_fillings(object, draws, table, state, seed);
+  emit_fillings(object, draws, table, place, state, seed);
   LLVMBuildRet(builder, glue_int(object, NN_OK));
 }
 
@@ -236,8 +255,48 @@ static LLVMValueRef emit_find(Object *object) {
   return function;
 }
 
+/* i64 place(symbol, index): where element `index` of the canonical order lies. */
+static LLVMValueRef emit_place(Object *object) {
+  Emitter *emitter = &object->emitter;
+  LLVMBuilderRef builder = emitter->builder;
+  LLVMTypeRef types[] = {emitter->pointer, emitter->i64};
+  LLVMValueRef function = glue_declare(object, glue_name(object, "place"), emitter->i64, types, 2, false);
+  LLVMValueRef symbol = LLVMGetParam(function, 0), index = LLVMGetParam(function, 1), zero = glue_long(object, 0);
+  glue_begin(object, function);
+  LLVMValueRef count = glue_load(object, emitter->i64, symbol, offsetof(nn_symbol, nfactors));
+  LLVMBasicBlockRef after = glue_if(object, glue_compare(object, LLVMIntEQ, count, zero));
+  LLVMBuildRet(builder, index);
+  LLVMPositionBuilderAtEnd(builder, after);
+  LLVMValueRef factors = glue_load(object, emitter->pointer, symbol, offsetof(nn_symbol, factors));
+  Turns turns;
+  turns_open(object, &turns, count, zero);
+  LLVMValueRef factor = glue_element(object, LLVMArrayType2(emitter->i8, sizeof(nn_factor)), factors, turns.index);
+  LLVMValueRef modulus = glue_load(object, emitter->i64, factor, offsetof(nn_factor, modulus));
+  LLVMValueRef divisor = glue_load(object, emitter->i64, factor, offsetof(nn_factor, divisor));
+  LLVMValueRef stride = glue_load(object, emitter->i64, factor, offsetof(nn_factor, stride));
+  LLVMValueRef digit = LLVMBuildUDiv(builder, LLVMBuildURem(builder, index, modulus, ""), divisor, "");
+  turns_close(object, &turns, LLVMBuildAdd(builder, turns.carried, LLVMBuildMul(builder, digit, stride, ""), ""));
+  LLVMBuildRet(builder, turns.carried);
+  return function;
+}
+
+/* Element by element, where the state has another order. Only f32 has one. */
+static void emit_move_placed(Object *object, LLVMValueRef place, const LLVMValueRef *ends, LLVMValueRef symbol, bool out) {
+  Emitter *emitter = &object->emitter;
+  LLVMValueRef bytes = glue_load(object, emitter->i64, symbol, offsetof(nn_symbol, bytes));
+  Turns turns;
+  turns_open(object, &turns, LLVMBuildLShr(emitter->builder, bytes, glue_long(object, 2), ""), NULL);
+  LLVMValueRef at = glue_call(object, place, (LLVMValueRef[]){symbol, turns.index}, 2);
+  LLVMValueRef inside = glue_element(object, emitter->i32, ends[0], at);
+  LLVMValueRef outside = glue_element(object, emitter->i32, ends[1], turns.index);
+  LLVMValueRef value = LLVMBuildLoad2(emitter->builder, emitter->i32, out ? inside : outside, "");
+  LLVMSetAlignment(value, out ? 4 : 1);
+  LLVMSetAlignment(LLVMBuildStore(emitter->builder, value, out ? outside : inside), out ? 1 : 4);
+  turns_close(object, &turns, NULL);
+}
+
 /* get(state, name, out), set(state, name, in) */
-static void emit_move(Object *object, LLVMValueRef function, LLVMValueRef find, bool out) {
+static void emit_move(Object *object, LLVMValueRef function, LLVMValueRef find, LLVMValueRef place, bool out) {
   Emitter *emitter = &object->emitter;
   LLVMValueRef arguments[3];
   LLVMGetParams(function, arguments);
@@ -248,6 +307,11 @@ static void emit_move(Object *object, LLVMValueRef function, LLVMValueRef find, 
   LLVMValueRef offset = glue_load(object, emitter->i64, symbol, offsetof(nn_symbol, offset));
   LLVMValueRef bytes = glue_load(object, emitter->i64, symbol, offsetof(nn_symbol, bytes));
   LLVMValueRef inside = glue_element(object, emitter->i8, arguments[0], offset);
+  LLVMValueRef factors = glue_load(object, emitter->i64, symbol, offsetof(nn_symbol, nfactors));
+  LLVMBasicBlockRef canonical = glue_if(object, glue_compare(object, LLVMIntNE, factors, glue_long(object, 0)));
+  emit_move_placed(object, place, (LLVMValueRef[]){inside, arguments[2]}, symbol, out);
+  LLVMBuildRet(emitter->builder, glue_int(object, NN_OK));
+  LLVMPositionBuilderAtEnd(emitter->builder, canonical);
   LLVMBuildMemCpy(emitter->builder, out ? arguments[2] : inside, 1, out ? inside : arguments[2], 1, bytes);
   LLVMBuildRet(emitter->builder, glue_int(object, NN_OK));
 }
@@ -288,9 +352,9 @@ void declare_state_functions(Object *object) {
 void emit_state_functions(Object *object) {
   DrawTable table = draw_table(object);
   Draws draws = emit_draws(object, table.used[DRAW_UNIFORM], table.used[DRAW_NORMAL]);
-  LLVMValueRef find = emit_find(object);
-  emit_init(object, &draws, &table);
-  emit_move(object, object->get, find, true);
-  emit_move(object, object->set, find, false);
+  LLVMValueRef find = emit_find(object), place = emit_place(object);
+  emit_init(object, &draws, &table, place);
+  emit_move(object, object->get, find, place, true);
+  emit_move(object, object->set, find, place, false);
   emit_error(object);
 }

@@ -128,7 +128,7 @@ static int blocked_loop(const Stage *stage, const Access *in, const Access *out,
   for (int loop = 0; loop < stage->nkept; loop++) {
     if (loop == vector || !depends_on(in, loop) || depends_on(out, loop)) continue;
     if (reach_of(stage, loop) < 2) continue;
-    if (best < 0 || reach_of(stage, loop) > reach_of(stage, best)) best = loop;
+    if (best < 0 || reach_of(stage, loop) >= reach_of(stage, best)) best = loop;   /* rows that lie side by side */
   }
   return best;
 }
@@ -207,6 +207,17 @@ static void choose_tile(Stage *stage, const TargetCosts *costs) {
 
 /* ---- tasks ---- */
 
+/* True if a loop inside `loop` can be a tile's rows in its place: a picture's height or width beside the batch. */
+static bool has_other_rows(const Stage *stage, int loop) {
+  Operands operands = operands_of(stage);
+  for (int other = loop + 1; other < stage->nkept; other++) {
+    bool a = depends_on(operands.a, other), b = depends_on(operands.b, other);
+    bool same_side = a != b && a == depends_on(operands.a, loop);
+    if (same_side && extent_of(stage, other) >= 7) return true;
+  }
+  return false;
+}
+
 /* True if some contraction of the kernel blocks registers along this task loop: then its tile should hold whole blocks. */
 static int block_along(const Kernel *kernel, int loop) {
   int block = 1;
@@ -219,7 +230,7 @@ static int block_along(const Kernel *kernel, int loop) {
     Operands operands = operands_of(stage);
     if (stride_along(operands.a, loop) == STRIDE_ONE || stride_along(operands.b, loop) == STRIDE_ONE) {
       block = MAX(block, loop == stage->nkept - 1 ? 2 * LANES : 8);
-    } else if (depends_on(operands.a, loop) != depends_on(operands.b, loop)) {
+    } else if (depends_on(operands.a, loop) != depends_on(operands.b, loop) && !has_other_rows(stage, loop)) {
       block = MAX(block, 8);
     }
   }
