@@ -80,6 +80,19 @@ static void import_file(Builder *b, FileScope *file, const Statement *statement)
   if (imported) PUSH(b->arena, &file->imports, imported);
 }
 
+/* The nearer declaration counts: the file's own, then that of the first import. */
+static void warn_of_hidden(Builder *b, FileScope *file) {
+  for (int k = 0; k < file->imports.count; k++) {
+    FileScope *imported = file->imports.items[k];
+    for (int j = 0; j < imported->globals.count; j++) {
+      const Global *own = find_global(file, imported->globals.items[j]->name);
+      if (!own) continue;
+      warning_at(b->diagnostics, place_of(b, own->statement->source, own->statement->offset), "'%s' hides that of %s",
+                 own->name, imported->path);
+    }
+  }
+}
+
 FileScope *load_file(Builder *b, const Source *source, const char *path, const Place *importer) {
   FileScope *file = NEW(b->arena, FileScope);
   file->source = source;
@@ -102,6 +115,7 @@ FileScope *load_file(Builder *b, const Source *source, const char *path, const P
     if (statement->kind == STATEMENT_IMPORT) import_file(b, file, statement);
   }
   file->busy = false;
+  warn_of_hidden(b, file);
   return good && diagnostics_errors(b->diagnostics) == errors ? file : NULL;
 }
 
@@ -144,7 +158,9 @@ static void add_parameter(Builder *b, const ParameterSyntax *syntax, const Sourc
   set_variable(b, syntax->name, value);
 }
 
-static void add_result(Builder *b, const ResultSyntax *syntax, const Source *source, Value value) {
+/* value_at: where the value is written, NULL where only its name is. */
+static void add_result(Builder *b, const ResultSyntax *syntax, const Source *source, Value value,
+                       const Expression *value_at) {
   Graph *graph = b->level->graph;
   Expression *at = NEW(b->arena, Expression);
   Id id;
@@ -156,15 +172,16 @@ static void add_result(Builder *b, const ResultSyntax *syntax, const Source *sou
   }
   if (value.kind == VALUE_LAYER || value.kind == VALUE_TREE) {
     fault(b, at, "the result '%s' is a layer, not a tensor", syntax->name);
-  } else if (want_tensor(b, &value, NONE, &id)) {
-    PUSH(b->arena, &graph->results, ((Result){syntax->name, id}));
+    return;
   }
+  if (value_at) stand_at(b, value_at);
+  if (want_tensor(b, &value, NONE, &id)) { PUSH(b->arena, &graph->results, ((Result){syntax->name, id})); }
 }
 
 static void result_by_name(Builder *b, const Routine *routine, const ResultSyntax *result) {
   Variable *variable = local_variable(b->scope, result->name);
   if (variable) {
-    add_result(b, result, routine->source, variable->value);
+    add_result(b, result, routine->source, variable->value, NULL);
     return;
   }
   fault_in(b, routine->source, result->offset, "the result '%s' is never set", result->name);
@@ -185,14 +202,16 @@ static void run_entry_body(Builder *b, const Routine *routine) {
   int count = routine->results.count;
   if (is_error(&value)) return;
   if (count == 1) {
-    add_result(b, &routine->results.items[0], routine->source, value);
+    add_result(b, &routine->results.items[0], routine->source, value, routine->value);
     return;
   }
   if (value.kind != VALUE_TUPLE || value.list.count != count) {
     fault(b, routine->value, "%d results for %s", count, value_text(b, &value));
     return;
   }
-  for (int k = 0; k < count; k++) add_result(b, &routine->results.items[k], routine->source, value.list.items[k]);
+  for (int k = 0; k < count; k++) {
+    add_result(b, &routine->results.items[k], routine->source, value.list.items[k], routine->value);
+  }
 }
 
 static void add_finals(Builder *b) {
@@ -278,7 +297,11 @@ static void build_model(Builder *b) {
     if (statement->kind != STATEMENT_ROUTINE || statement->routine->kind == ROUTINE_DEF) continue;
     build_entry(b, file, statement->routine);
   }
-  if (diagnostics_errors(b->diagnostics) == 0) warn_of_unused(b, file);
+  if (diagnostics_errors(b->diagnostics) > 0) return;
+  warn_of_unused(b, file);
+  if (b->module->entries.count > 0) return;
+  Place place = {.source = file->source};
+  warning_at(b->diagnostics, &place, "the model has no fn and no step, so there is nothing to call");
 }
 
 /* The prelude, the file and what it imports; false after errors. */

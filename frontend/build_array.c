@@ -192,6 +192,15 @@ static void open_tuple(Value *items) {
   for (int k = 0; k < tuple.list.count && k < 60; k++) items[k] = tuple.list.items[k];
 }
 
+/* The first axis where the sizes differ, but for `skipped`. */
+static Value fault_beside(Builder *b, const char *what, const Type *x, const Type *y, int skipped) {
+  int axis = 0;
+  if (x->rank != y->rank) return fault(b, NULL, "'%s': %s does not match %s", what, shape_text(b, x), shape_text(b, y));
+  while (axis == skipped || x->size[axis] == y->size[axis]) axis++;
+  return fault(b, NULL, "'%s': %s does not match %s (axis %d: %s and %s)", what, shape_text(b, x), shape_text(b, y), axis,
+               size_text(b, x->size[axis]), size_text(b, y->size[axis]));
+}
+
 static Value builtin_concat(Builder *b, Value *arguments) {
   Id parts[64];
   int count, axis;
@@ -204,10 +213,7 @@ static Value builtin_concat(Builder *b, Value *arguments) {
   for (int k = 1; k < count; k++) {
     Type type = *graph_type(graph, parts[k]), same = type;
     if (type.rank == first.rank) same.size[axis] = first.size[axis];
-    if (!type_same_sizes(&same, &first)) {
-      return fault(b, NULL, "'concat': %s does not match %s beside axis %d", shape_text(b, &first), shape_text(b, &type),
-                   axis);
-    }
+    if (!type_same_sizes(&same, &first)) return fault_beside(b, "concat", &first, &type, axis);
   }
   return value_tensor(b, graph_concat(graph, parts, count, axis));
 }
@@ -224,9 +230,7 @@ static Value builtin_stack(Builder *b, Value *arguments) {
   if (!want_axis(b, arguments[0].kind == VALUE_ABSENT ? &front : &arguments[0], first.rank + 1, &axis)) return value_error;
   for (int k = 0; k < count; k++) {
     Type type = *graph_type(graph, parts[k]);
-    if (!type_same_sizes(&type, &first)) {
-      return fault(b, NULL, "'stack': %s does not match %s", shape_text(b, &first), shape_text(b, &type));
-    }
+    if (!type_same_sizes(&type, &first)) return fault_beside(b, "stack", &first, &type, -1);
     parts[k] = graph_insert_axis(graph, parts[k], axis);
   }
   return value_tensor(b, graph_concat(graph, parts, count, axis));

@@ -149,6 +149,19 @@ static Value misfit(Builder *b, const Template *def, const Expression *at, const
   return value_error;
 }
 
+static bool no_parameter(Builder *b, const Routine *routine, const char *name, const Expression *at) {
+  Vec(const char *) names = {0};
+  for (int k = 0; k < routine->parameters.count; k++) PUSH(b->arena, &names, routine->parameters.items[k].name);
+  const char *near = nearest_name(name, names.items, names.count), *list = parameter_list(b, routine);
+  fault(b, at, "'%s' has no parameter '%s'", routine->name, name);
+  if (near) {
+    help_for(b->diagnostics, "did you mean '%s'? it is %s", near, list);
+  } else {
+    help_for(b->diagnostics, "it is %s", list);
+  }
+  return false;
+}
+
 /* The arguments by parameter; ABSENT where none was given. */
 static bool match_parameters(Builder *b, const Template *def, const Arguments *arguments, Value *values,
                              const Expression *at) {
@@ -158,11 +171,7 @@ static bool match_parameters(Builder *b, const Template *def, const Arguments *a
   for (int k = 0; k < arguments->count; k++) {
     const Given *given = &arguments->items[k];
     int slot = given->name ? find_parameter(routine, given->name) : positional++;
-    if (slot < 0) {
-      fault(b, at, "'%s' has no parameter '%s'", routine->name, given->name);
-      help_for(b->diagnostics, "it is %s", parameter_list(b, routine));
-      return false;
-    }
+    if (slot < 0) return no_parameter(b, routine, given->name, at);
     if (slot >= count) {
       fault(b, at, "'%s' takes %d argument%s, not %d", routine->name, count, count == 1 ? "" : "s", arguments->count);
       help_for(b->diagnostics, "it is %s", parameter_list(b, routine));
@@ -322,11 +331,7 @@ static bool merge_arguments(Builder *b, const Template *template, const Value *i
     Given given = template->arguments.items[k];
     if (!given.name && typed) {
       while (setting < routine->parameters.count && routine->parameters.items[setting].type) setting++;
-      if (setting == routine->parameters.count) {
-        fault(b, at, "'%s' takes fewer settings", routine->name);
-        help_for(b->diagnostics, "it is %s", parameter_list(b, routine));
-        return false;
-      }
+      if (setting == routine->parameters.count) { return fault(b, at, "'%s' takes fewer settings", routine->name), false; }
       given.name = routine->parameters.items[setting++].name;
     }
     PUSH(b->arena, merged, given);
@@ -405,7 +410,22 @@ static Value callee_value(Builder *b, const Expression *callee) {
   return evaluate(b, callee);
 }
 
+/* What can be told of settings before there are inputs is told where they are written. */
+static bool settings_fit(Builder *b, const Routine *routine, const Arguments *arguments, const Expression *at) {
+  int settings = routine->parameters.count - input_count(routine), positional = 0;
+  for (int k = 0; k < arguments->count; k++) {
+    const char *name = arguments->items[k].name;
+    if (name && find_parameter(routine, name) < 0) return no_parameter(b, routine, name, at);
+    positional += !name;
+  }
+  if (positional <= settings) return true;
+  fault(b, at, "'%s' takes %d setting%s, not %d", routine->name, settings, settings == 1 ? "" : "s", positional);
+  help_for(b->diagnostics, "it is %s", parameter_list(b, routine));
+  return false;
+}
+
 static Value template_with(Builder *b, const Template *def, const Arguments *arguments, const Expression *at) {
+  if (def->routine && input_count(def->routine) > 0 && !settings_fit(b, def->routine, arguments, at)) return value_error;
   Template *template = NEW(b->arena, Template);
   *template = *def;
   template->arguments = *arguments;

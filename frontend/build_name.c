@@ -228,6 +228,10 @@ static Value unknown_name(Builder *b, const Expression *at, const char *name, bo
   }
   fault(b, at, "there is no %s '%s'", callable ? "def or layer" : "name", name);
   if (near) help_for(b->diagnostics, "did you mean '%s'?", near);
+  static const char *const dtypes[] = {"f16", "bf16", "f64", "i8", "i16", "i64", "u8", "int", "float", "double"};
+  for (int k = 0; k < COUNT_OF(dtypes) && !near; k++) {
+    if (strcmp(name, dtypes[k]) == 0) help_for(b->diagnostics, "tensors are of f32, i32 or bool");
+  }
   return value_error;
 }
 

@@ -52,8 +52,12 @@ typedef struct Match {
 
 static bool differs(const Match *m, int axis, const char *name, const Value *bound) {
   Builder *b = m->b;
-  fault(b, NULL, "'%s' is %s, but its axis %d, '%s', is %s here", m->parameter->name, shape_text(b, m->type), axis, name,
-        value_text(b, bound));
+  const char *size = value_text(b, bound), *parameter = m->parameter->name, *shape = shape_text(b, m->type);
+  if (strcmp(name, size) == 0) {
+    fault(b, NULL, "'%s' is %s, but its axis %d should be %s", parameter, shape, axis, size);
+  } else {
+    fault(b, NULL, "'%s' is %s, but its axis %d, '%s', is %s here", parameter, shape, axis, name, size);
+  }
   return false;
 }
 

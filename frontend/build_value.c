@@ -348,6 +348,7 @@ bool want_tensor(Builder *b, const Value *value, Dtype dtype, Id *id) {
     fault(b, NULL, "%s where a tensor is wanted", value_kind_name(value));
     if (value->kind == VALUE_TEMPLATE || value->kind == VALUE_LAYER)
       help_for(b->diagnostics, "apply it to its inputs first");
+    if (value->kind == VALUE_NONE) help_for(b->diagnostics, "a scan's value is what it yields, a block's its last line");
     return false;
   }
 }
