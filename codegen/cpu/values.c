@@ -120,9 +120,17 @@ LLVMValueRef select_max(Emitter *emitter, LLVMValueRef a, LLVMValueRef b, Dtype 
 
 /* ---- masked memory ---- */
 
+/* A condition for all lanes, by way of a comparison: LLVM 19 splits a masked load in two for AVX2, and where the mask is a
+ * splat of one bit with a constant whose half is 0, it loads that half without any mask (seed 772 of the fuzzer). */
+static LLVMValueRef widen_mask(Emitter *emitter, LLVMValueRef mask) {
+  if (is_vector(mask)) return mask;
+  LLVMValueRef wide = splat(emitter, LLVMBuildSExt(emitter->builder, mask, emitter->i32, ""));
+  return LLVMBuildICmp(emitter->builder, LLVMIntNE, wide, LLVMConstNull(LLVMTypeOf(wide)), "");
+}
+
 LLVMValueRef both_masks(Emitter *emitter, LLVMValueRef a, LLVMValueRef b) {
   if (!a || !b) return a ? a : b;
-  if (is_vector(a) != is_vector(b)) a = widen(emitter, a), b = widen(emitter, b);
+  if (is_vector(a) != is_vector(b)) a = widen_mask(emitter, a), b = widen_mask(emitter, b);
   return LLVMBuildAnd(emitter->builder, a, b, "");
 }
 
