@@ -605,8 +605,8 @@ static void read_module_symbol(Reader *reader, bool trainable) {
   Initialiser init = read_initialiser(reader, &ordered.type);
   if (module_find_symbol(reader->module, name) >= 0) refuse(reader, "a second '%s'", name);
   if (reader->failed) return;
-  Symbol *symbol =
-      &reader->module->symbols.items[module_add_symbol(reader->module, name, ordered.type, trainable, init, place)];
+  int index = module_add_symbol(reader->module, name, ordered.type, trainable, init, place);
+  Symbol *symbol = &reader->module->symbols.items[index];
   symbol->reordered = ordered.reordered;
   memcpy(symbol->order, ordered.order, sizeof symbol->order);
 }

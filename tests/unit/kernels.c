@@ -149,6 +149,19 @@ static void *aligned(Arena *arena, int64_t bytes, int fill) {
   return memory;
 }
 
+/* Between the canonical order and the one in which a state lies for the kernels. */
+static void move_state(const Symbol *symbol, char *canonical, char *stored, bool in) {
+  StoredFactor factors[MAX_RANK];
+  int rank = symbol_factors(symbol, factors);
+  size_t bytes = (size_t)plan_element_bytes(symbol->type.dtype);
+  for (int64_t index = 0; index < (rank > 0 ? factors[0].modulus : 1); index++) {
+    int64_t place = 0;
+    for (int k = 0; k < rank; k++) place += index % factors[k].modulus / factors[k].divisor * factors[k].stride;
+    char *outside = canonical + (size_t)index * bytes, *inside = stored + (size_t)place * bytes;
+    memcpy(in ? inside : outside, in ? outside : inside, bytes);
+  }
+}
+
 /* Results and states are set as plan_run sets them; a result whose array has no data is not wanted. */
 static void run_code(Plan *plan, const Code *code, Run *run, const bool *wanted) {
   Arena *arena = run->arena;
@@ -166,9 +179,7 @@ static void run_code(Plan *plan, const Code *code, Run *run, const bool *wanted)
   }
   char *state = aligned(arena, layout_states(plan, offsets), 0xFF);
   for (int k = 0; k < plan->module->symbols.count; k++) {
-    memcpy(state + offsets[k], run->states[k].data,
-           (size_t)array_count(&run->states[k]) * array_element_bytes(&run->states[k]));
-    run->states[k].data = state + offsets[k];
+    move_state(&plan->module->symbols.items[k], run->states[k].data, state + offsets[k], true);
   }
   frame[frame_state(plan)] = (int64_t)(intptr_t)state;
   frame[frame_scratch(plan)] = (int64_t)(intptr_t)aligned(arena, plan->arena_bytes, 0xFF);
@@ -179,6 +190,11 @@ static void run_code(Plan *plan, const Code *code, Run *run, const bool *wanted)
     frame[frame_offset(plan, k)] = buffer->memory == MEMORY_ARENA ? buffer->offset : 0;
   }
   run_launches(plan, code, frame, 0, plan->launches.count);
+  for (int k = 0; k < plan->module->symbols.count; k++) {
+    const Symbol *symbol = &plan->module->symbols.items[k];
+    run->states[k] = array_for(arena, &symbol->type, false, run->dims);
+    move_state(symbol, run->states[k].data, state + offsets[k], false);
+  }
 }
 
 /* ---- comparing ---- */
