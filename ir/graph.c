@@ -30,6 +30,10 @@ int module_add_symbol(Module *module, const char *name, Type type, bool trainabl
   return module->symbols.count - 1;
 }
 
+void module_canonical(Module *module) {
+  for (int k = 0; k < module->symbols.count; k++) module->symbols.items[k].reordered = false;
+}
+
 Type symbol_stored(const Symbol *symbol) {
   Type stored = symbol->type;
   for (int k = 0; symbol->reordered && k < stored.rank; k++) stored.size[k] = symbol->type.size[symbol->order[k]];

@@ -224,6 +224,7 @@ typedef struct Symbol {
   bool reordered;           /* in the state block its axes lie in another order: axis k is the type's axis order[k] */
   int8_t order[MAX_RANK];
 } Symbol;
+void module_canonical(Module *module);       /* all symbols in canonical order again: for graphs from before pass layout */
 Type symbol_stored(const Symbol *symbol);    /* its type as it lies in the state block */
 /* Element `index` of the canonical, row-major order lies at the sum of (index % modulus) / divisor * stride over these
  * factors, one for each axis. Gives their number: the rank. */

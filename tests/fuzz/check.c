@@ -229,6 +229,7 @@ static bool make_ways(Check *check, Ways *ways) {
     options.unfused = unfused;
     options.costs = &costs;
     *entry = definition;
+    module_canonical(check->module);
     *check->options->progress = unfused;
     if (!pipeline_run(check->module, &options, &plans, &interpreted)) {
       text_add(check->why, "the pipeline reports: ");
