@@ -10,6 +10,7 @@
  * first. The choice is by a count of cycles that is rough but orders the candidates rightly. */
 #include "passes/passes.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 enum { LANES = 16 };
@@ -65,10 +66,13 @@ static Id write_out(Graph *to, Id operand, Space *space, int k) {
 
 /* ---- lanes ---- */
 
+static double at_bounds(const Dim *dim) { return (double)dim->high; }
+
 /* One operand as it lies in memory: how many elements apart neighbours along each dim of the space are; 2 stands for
  * anything but 0 and 1. */
 typedef struct Strides {
   int8_t of[MAX_LOOPS];
+  double elements[MAX_LOOPS]; /* the same in elements, at the bounds */
 } Strides;
 
 static int product_is_one(const Type *type, int from) {
@@ -80,9 +84,11 @@ static int product_is_one(const Type *type, int from) {
 
 /* `map` reads a tensor of this type that lies row-major. */
 static Strides strides_of(const Type *type, const Map *map) {
-  Strides strides = {{0}};
-  for (int a = 0; a < map->naxes; a++) {
+  Strides strides = {{0}, {0}};
+  double inner = 1;
+  for (int a = map->naxes - 1; a >= 0; inner *= at_bounds(type->size[a]), a--) {
     for (int t = 0; t < map->axis[a].nterms; t++) {
+      strides.elements[map->axis[a].dim[t]] += inner * (double)llabs(map->axis[a].coefficient[t]);
       int8_t *stride = &strides.of[map->axis[a].dim[t]];
       bool unit = *stride == 0 && map->axis[a].coefficient[t] == 1 && product_is_one(type, a + 1);
       *stride = unit ? 1 : 2;
@@ -108,8 +114,6 @@ static Strides strides_through(const Graph *graph, Id id, const Space *space, in
   }
   return strides_of(&node->type, &outer.map[0]);
 }
-
-static double at_bounds(const Dim *dim) { return (double)dim->high; }
 
 typedef struct Choice {
   double cycles;
@@ -189,6 +193,41 @@ static void choose_lanes(Graph *to, Id *operands, Space *space, const Node *node
   }
 }
 
+/* The folded dims from the farthest neighbours to the nearest, as the operand that lanes run along lies (the larger one
+ * where both have lanes): so it is read from front to back. */
+static void order_folds(const Graph *to, const Id *operands, Space *space) {
+  Strides strides[2] = {strides_through(to, operands[0], space, 0), strides_through(to, operands[1], space, 1)};
+  double elements[2] = {1, 1}, reach[MAX_LOOPS];
+  int order[MAX_LOOPS], place[MAX_LOOPS], first = space->nresult;
+  for (int k = 0; k < 2; k++) {
+    for (int d = 0; d < space->ndims; d++) {
+      if (strides[k].of[d] == 0) elements[k] *= at_bounds(space->extent[d]); /* how often it is read again */
+    }
+  }
+  int wide = elements[1] >= elements[0] ? 1 : 0;
+  for (int d = 0; d < space->ndims; d++) {
+    order[d] = d;
+    reach[d] = strides[wide].elements[d] > 0 ? strides[wide].elements[d] : 1e18;
+  }
+  for (int d = first + 1; d < space->ndims; d++) {
+    int moved = order[d], at = d;
+    for (; at > first && reach[order[at - 1]] < reach[moved]; at--) order[at] = order[at - 1];
+    order[at] = moved;
+  }
+  Space old = *space;
+  for (int d = 0; d < space->ndims; d++) {
+    space->extent[d] = old.extent[order[d]];
+    place[order[d]] = d;
+  }
+  for (int k = 0; k < 2; k++) {
+    for (int a = 0; a < space->map[k].naxes; a++) {
+      for (int t = 0; t < space->map[k].axis[a].nterms; t++) {
+        space->map[k].axis[a].dim[t] = place[old.map[k].axis[a].dim[t]];
+      }
+    }
+  }
+}
+
 static Id linear_contract(Graph *to, const Graph *from, Id id, const Id *renamed, void *user) {
   const Node *node = graph_node(from, id);
   (void)user;
@@ -201,6 +240,7 @@ static Id linear_contract(Graph *to, const Graph *from, Id id, const Id *renamed
     if (needs_copy(to->module, &space, k, &type)) operands[k] = write_out(to, operands[k], &space, k);
   }
   choose_lanes(to, operands, &space, node);
+  order_folds(to, operands, &space);
   return graph_contract(to, operands[0], operands[1], &space);
 }
 
