@@ -31,6 +31,12 @@ static const char *grouped(Arena *arena, int64_t number) {
   return text;
 }
 
+/* "1 launch", "2 launches". */
+static const char *counted(Arena *arena, int64_t number, const char *what) {
+  const char *ending = number == 1 ? "" : text_ends(what, "ch") ? "es" : "s";
+  return arena_format(arena, "%s %s%s", grouped(arena, number), what, ending);
+}
+
 static int64_t *dims_at_bounds(Arena *arena, const Machine *machine) {
   int64_t *dims = NEW_ARRAY(arena, int64_t, machine->ndims + 1);
   for (int k = 0; k < machine->ndims; k++) dims[k] = machine->dims[k].high;
@@ -56,8 +62,10 @@ static void print_entry(Arena *arena, Machine *machine, int index) {
   if (!machine->compiled) return;
   int64_t *dims = dims_at_bounds(arena, machine);
   size_t one = machine->model->entries[index].scratch(dims, 1), all = machine->functions->scratch(machine, index, dims);
-  printf("       %d kernels in %d launches; scratch at the bounds: %s bytes with 1 worker, %s with %d\n", entry->nkernels,
-         entry->nlaunches, grouped(arena, (int64_t)one), grouped(arena, (int64_t)all), machine->workers);
+  printf("       %s in %s; scratch at the bounds: %s bytes with 1 worker", counted(arena, entry->nkernels, "kernel"),
+         counted(arena, entry->nlaunches, "launch"), grouped(arena, (int64_t)one));
+  if (machine->workers > 1) printf(", %s with %d", grouped(arena, (int64_t)all), machine->workers);
+  printf("\n");
 }
 
 /* The layer of "net.conv1.w" is "net.conv1"; a name without a dot is its own. */
@@ -102,9 +110,12 @@ static void print_all(Arena *arena, Machine *machine) {
     printf(dim->step > 1 ? " by %lld\n" : "\n", (long long)dim->step);
   }
   for (int k = 0; k < machine->nentries; k++) print_entry(arena, machine, k);
-  printf("\n%s parameters in %d trainable tensors:\n", grouped(arena, trainable), tensors);
+  printf("\n%s", tensors ? counted(arena, trainable, "parameter") : "no parameters\n");
+  if (tensors) printf(" in %s:\n", counted(arena, tensors, "trainable tensor"));
   print_params(arena, machine);
-  printf("\nstate: %s bytes, %d tensors in all", grouped(arena, (int64_t)machine->state_bytes), machine->nsymbols);
+  if (machine->nsymbols == 0) return;
+  printf("\nstate: %s, %s in all", counted(arena, (int64_t)machine->state_bytes, "byte"),
+         counted(arena, machine->nsymbols, "tensor"));
   if (machine->compiled) printf("; inference needs the first %s", grouped(arena, (int64_t)machine->model->inference_bytes));
   printf("\n");
 }
@@ -152,6 +163,19 @@ static cJSON *kernels_json(const nn_entry *entry) {
   return list;
 }
 
+/* At the bounds: what the arena holds at once, what it comes to, and all that ever lies in it side by side. */
+static void add_memory(cJSON *item, const Plan *plan) {
+  double buffers = 0;
+  for (Id id = 1; id < plan->buffers.count; id++) {
+    const Buffer *buffer = &plan->buffers.items[id];
+    if (buffer->memory == MEMORY_ARENA && buffer->bytes) buffers += (double)MAX(buffer->bytes->high, 0);
+  }
+  cJSON_AddNumberToObject(item, "arena_bytes", (double)plan->arena_bytes);
+  cJSON_AddNumberToObject(item, "live_bytes", (double)plan->live_bytes);
+  cJSON_AddNumberToObject(item, "buffer_bytes", buffers);
+  cJSON_AddNumberToObject(item, "worker_bytes", (double)plan->local_bytes);
+}
+
 static cJSON *entry_json(Arena *arena, Machine *machine, int index) {
   const MachineEntry *entry = &machine->entries[index];
   cJSON *item = cJSON_CreateObject();
@@ -163,6 +187,7 @@ static cJSON *entry_json(Arena *arena, Machine *machine, int index) {
   if (!machine->compiled) return item;
   size_t scratch = machine->model->entries[index].scratch(dims_at_bounds(arena, machine), 1);
   cJSON_AddNumberToObject(item, "scratch_bytes", (double)scratch);
+  if (machine->program) add_memory(item, machine->program->plans[index]);
   cJSON_AddItemToObject(item, "kernels", kernels_json(&machine->model->entries[index]));
   return item;
 }
