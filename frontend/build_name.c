@@ -246,12 +246,16 @@ Value member_value(Builder *b, const Expression *expression) {
   Value object = evaluate(b, expression->member.object);
   const char *name = expression->member.name;
   if (is_error(&object)) return value_error;
+  if (object.kind == VALUE_WEIGHT) { /* what an optimizer keeps for it lies below its name */
+    Part *kept = find_part(b, object.weight->part, object.weight->name, false);
+    if (kept) object = (Value){.kind = VALUE_LAYER, .part = kept, .stop = object.stop};
+  }
   if (object.kind == VALUE_LAYER) {
     make_known(b, object.part);
-    Part *part = find_part(b, object.part, name, false);
-    if (part) return (Value){.kind = VALUE_LAYER, .part = part, .infer = object.infer, .stop = object.stop};
     Weight *weight = find_weight(object.part, name);
     if (weight) return (Value){.kind = VALUE_WEIGHT, .weight = weight, .stop = object.stop};
+    Part *part = find_part(b, object.part, name, false);
+    if (part) return (Value){.kind = VALUE_LAYER, .part = part, .infer = object.infer, .stop = object.stop};
     Vec(const char *) names = {0};
     for (int k = 0; k < object.part->parts.count; k++) PUSH(b->arena, &names, object.part->parts.items[k]->name);
     for (int k = 0; k < object.part->weights.count; k++) PUSH(b->arena, &names, object.part->weights.items[k]->name);
