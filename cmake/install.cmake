@@ -1,6 +1,8 @@
 # What `cmake --install` puts down: the program, the library for users' programs, CMake's and pkg-config's files.
 include(GNUInstallDirs)
+file(RELATIVE_PATH NNC_PREFIX_FROM_CMAKE /p/${CMAKE_INSTALL_LIBDIR}/cmake/nnc /p)
 configure_file(${CMAKE_SOURCE_DIR}/cmake/nncConfig.cmake.in ${CMAKE_BINARY_DIR}/nncConfig.cmake @ONLY)
+file(RELATIVE_PATH NNC_PREFIX_FROM_PC /p/${CMAKE_INSTALL_LIBDIR}/pkgconfig /p)
 configure_file(${CMAKE_SOURCE_DIR}/cmake/nnc.pc.in ${CMAKE_BINARY_DIR}/nnc.pc @ONLY)
 set_target_properties(nnc_runtime PROPERTIES OUTPUT_NAME nn)
 install(TARGETS nnc nnc_runtime RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR} ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR})
