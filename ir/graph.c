@@ -56,6 +56,12 @@ int symbol_factors(const Symbol *symbol, StoredFactor *factors) {
   return rank;
 }
 
+int64_t stored_place(const StoredFactor *factors, int count, int64_t index) {
+  int64_t place = 0;
+  for (int k = 0; k < count; k++) place += index % factors[k].modulus / factors[k].divisor * factors[k].stride;
+  return place;
+}
+
 int module_find_symbol(const Module *module, const char *name) {
   for (int k = 0; k < module->symbols.count; k++) {
     if (strcmp(module->symbols.items[k].name, name) == 0) return k;

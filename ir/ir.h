@@ -104,6 +104,7 @@ Axis axis_at(const Dim *offset);                                              /*
 Axis axis_affine(int dim, int64_t coefficient, const Dim *offset);
 Axis axis_window(int dim, int64_t coefficient, int tap, int64_t tap_coefficient, const Dim *offset, int64_t divisor);
 bool axis_is_bare(const Axis *axis, int dim);
+bool axis_equal(const Axis *a, const Axis *b);                                /* term by term */
 /* True if the bounds prove that every index of this axis is exact and inside 0..size-1. */
 bool axis_always_inside(Module *module, const Space *space, const Axis *axis, const Dim *size);
 bool map_always_inside(Module *module, const Space *space, int operand, const Type *operand_type);
@@ -232,6 +233,7 @@ typedef struct StoredFactor {
   int64_t modulus, divisor, stride;
 } StoredFactor;
 int symbol_factors(const Symbol *symbol, StoredFactor *factors);
+int64_t stored_place(const StoredFactor *factors, int count, int64_t index);
 
 struct Module {
   Arena *arena;

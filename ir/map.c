@@ -38,6 +38,14 @@ static const Dim *extreme(Module *module, const Space *space, const Axis *axis, 
   return sum;
 }
 
+bool axis_equal(const Axis *a, const Axis *b) {
+  if (a->nterms != b->nterms || a->offset != b->offset || a->divisor != b->divisor) return false;
+  for (int k = 0; k < a->nterms; k++) {
+    if (a->dim[k] != b->dim[k] || a->coefficient[k] != b->coefficient[k]) return false;
+  }
+  return true;
+}
+
 /* A loop's counter t is below its trips, whatever they are: room >= room + t - (trips - 1). */
 static bool is_positive(Module *module, const Dim *room) {
   if (room->low > 0) return true;

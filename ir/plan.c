@@ -83,14 +83,6 @@ bool scalar_has_access(int op) {
   return op == SCALAR_LOAD || op == SCALAR_INDEX || op == SCALAR_INSIDE || op == SCALAR_RANDOM;
 }
 
-static bool axis_equal(const Axis *a, const Axis *b) {
-  if (a->nterms != b->nterms || a->offset != b->offset || a->divisor != b->divisor) return false;
-  for (int k = 0; k < a->nterms; k++) {
-    if (a->dim[k] != b->dim[k] || a->coefficient[k] != b->coefficient[k]) return false;
-  }
-  return true;
-}
-
 bool access_equal(const Access *a, const Access *b) {
   if (a->buffer != b->buffer || !type_equal(&a->as, &b->as) || a->map.naxes != b->map.naxes) return false;
   for (int k = 0; k < a->map.naxes; k++) {

@@ -557,8 +557,7 @@ static void move_state(const Symbol *symbol, char *canonical, char *stored, bool
   int rank = symbol_factors(symbol, factors);
   int64_t bytes = plan_element_bytes(symbol->type.dtype), count = rank > 0 ? factors[0].modulus : 1;
   for (int64_t index = 0; index < count; index++) {
-    int64_t place = 0;
-    for (int k = 0; k < rank; k++) place += index % factors[k].modulus / factors[k].divisor * factors[k].stride;
+    int64_t place = stored_place(factors, rank, index);
     memcpy(in ? stored + place * bytes : canonical + index * bytes, in ? canonical + index * bytes : stored + place * bytes,
            (size_t)bytes);
   }

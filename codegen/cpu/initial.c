@@ -31,8 +31,7 @@ static LLVMValueRef array_constant(Object *object, const Symbol *symbol, int64_t
   int rank = symbol_factors(symbol, factors);
   int64_t width = plan_element_bytes(symbol->type.dtype);
   for (int64_t index = 0; index < count; index++) {
-    int64_t place = 0;
-    for (int k = 0; k < rank; k++) place += index % factors[k].modulus / factors[k].divisor * factors[k].stride;
+    int64_t place = stored_place(factors, rank, index);
     memcpy(data + place * width, canonical + index * width, (size_t)width);
   }
   LLVMValueRef value = LLVMConstStringInContext2(object->emitter.context, data, (size_t)*bytes, 1);

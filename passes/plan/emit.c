@@ -5,14 +5,6 @@
 
 /* ---- coordinates ---- */
 
-bool axis_equal(const Axis *a, const Axis *b) {
-  if (a->nterms != b->nterms || a->offset != b->offset || a->divisor != b->divisor) return false;
-  for (int k = 0; k < a->nterms; k++) {
-    if (a->dim[k] != b->dim[k] || a->coefficient[k] != b->coefficient[k]) return false;
-  }
-  return true;
-}
-
 /* Adds coefficient * loop to an index; loops that cancel out leave no term. */
 static bool add_term(Axis *axis, int loop, int64_t coefficient) {
   for (int k = 0; k < axis->nterms; k++) {

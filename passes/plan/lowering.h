@@ -50,7 +50,6 @@ int emit_inside(Emission *emission, const Axis *coordinates, const Type *type);
 int emission_scalar(Emission *emission, Scalar scalar);
 /* `axis`, whose dims are those of a space, with each dim replaced by its coordinate. False if the index would need more
  * than two loops, or a division inside another. */
-bool axis_equal(const Axis *a, const Axis *b);
 bool compose_axis(Module *module, const Axis *axis, const Axis *dims, Axis *composed);
 
 /* scan.c */

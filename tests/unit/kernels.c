@@ -155,8 +155,7 @@ static void move_state(const Symbol *symbol, char *canonical, char *stored, bool
   int rank = symbol_factors(symbol, factors);
   size_t bytes = (size_t)plan_element_bytes(symbol->type.dtype);
   for (int64_t index = 0; index < (rank > 0 ? factors[0].modulus : 1); index++) {
-    int64_t place = 0;
-    for (int k = 0; k < rank; k++) place += index % factors[k].modulus / factors[k].divisor * factors[k].stride;
+    int64_t place = stored_place(factors, rank, index);
     char *outside = canonical + (size_t)index * bytes, *inside = stored + (size_t)place * bytes;
     memcpy(in ? inside : outside, in ? outside : inside, bytes);
   }
