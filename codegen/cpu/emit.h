@@ -1,7 +1,7 @@
 /* What the files of codegen/cpu share: the LLVM objects of one compilation and the shape of a frame.
  *
- * A kernel is a function void(const frame *, int64_t task, int64_t worker). The frame is what the entry's executor fills
- * on its stack once per call:
+ * Stages are functions; kernels are numbers (kernels.c) that one function, the runner, reads to run a task. The frame is
+ * what an entry fills on its stack once per call:
  *
  *   int64_t dims[module dims, turns included]   by symbol index
  *   void *arguments[parameters]                 a scalar parameter: a pointer to its value
@@ -9,7 +9,8 @@
  *   void *state
  *   char *scratch                               the arena
  *   char *locals; int64_t local_bytes           worker w's part is locals + w * local_bytes
- *   int64_t offsets[buffers of the plan]        ARENA buffers' offsets, by buffer Id (0 for others)
+ *   void *pointers[buffers of the plan]         where each lies, by buffer Id (LOCAL: nothing)
+ *   int64_t measures[of the program]            the sizes that the program's numbers refer to
  *
  * all fields 8 bytes wide, in this order, so a field is at index * 8. */
 #ifndef NNC_EMIT_H
@@ -34,7 +35,7 @@ typedef struct Emitter {
   LLVMBuilderRef builder;
   const Processor *processor;
   const Plan *plan;          /* the one being emitted */
-  LLVMValueRef function, frame, task, worker;
+  LLVMValueRef function, frame;
   LLVMTypeRef f32, i1, i8, i32, i64, pointer, v16f32, v16i32, v16i1, v16i64;
   Stages *stages;            /* which have functions; NULL: none yet */
   const char *suffix;        /* behind every kernel's name: ".znver4" where several processors are compiled for; NULL: none */
@@ -48,16 +49,30 @@ int frame_state(const Plan *plan);
 int frame_scratch(const Plan *plan);
 int frame_locals(const Plan *plan);
 int frame_local_bytes(const Plan *plan);
-int frame_offset(const Plan *plan, Id buffer);
-int frame_fields(const Plan *plan);      /* how many */
+int frame_pointer(const Plan *plan, Id buffer);
+int frame_measure(const Plan *plan, int measure);
+
+/* A plan's kernels, as kernels.c describes. */
+typedef struct Program {
+  Vec(int32_t) numbers;
+  Vec(const Dim *) measures;
+  Vec(LLVMValueRef) functions;             /* of stages */
+  int most_buffers, most_locals;           /* of a stage, of a kernel */
+} Program;
+int frame_fields(const Plan *plan, const Program *program);      /* how many */
 
 /* Sets up the types of an emitter; context, module and processor are set. Makes the builder. */
 void emitter_begin(Emitter *emitter);
 void emitter_end(Emitter *emitter);
 
-/* kernels.c: emits one kernel as an internal function that calls its stages; its name is "<model>_<kernel>" plus, if several
- * processors are compiled for, ".<processor>". */
-LLVMValueRef emit_kernel(Emitter *emitter, int kernel);
+/* kernels.c: the stages' functions of all kernels of the plan, internal, with the processor's features as attributes; their
+ * names are "<model>_<kernel>.<stage>" plus, if several processors are compiled for, ".<processor>". */
+void emit_program(Emitter *emitter, Program *program);
+/* A CONSTANT buffer's array in read-only data. */
+LLVMValueRef emit_constant(Emitter *emitter, Id buffer);
+
+/* runner.c: fills in void(const frame *, functions, numbers, int64_t kernel, int64_t task, int64_t worker). */
+void emit_runner(Emitter *emitter, LLVMValueRef function, int most_buffers, int most_locals);
 
 /* stages.c: a table of stages' functions, which the emitters, each with a context and module of its own, make in turns. */
 typedef struct StageCode StageCode;

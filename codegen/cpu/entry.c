@@ -104,7 +104,7 @@ static void emit_place(Writing *writing) {
     const Buffer *buffer = &plan->buffers.items[id];
     if (buffer->memory != MEMORY_ARENA || !buffer->bytes) continue; /* without bytes: nobody's */
     highest = larger(object, highest, end_of(writing, id, offset, end));
-    glue_store(object, offset[id], frame, 8 * (int64_t)frame_offset(plan, id));
+    glue_store(object, offset[id], frame, 8 * (int64_t)frame_pointer(plan, id));
   }
   LLVMBuildRet(emitter->builder, highest);
 }
@@ -117,7 +117,7 @@ static LLVMValueRef rounded(Object *object, LLVMValueRef bytes) {
 /* Copies the dims that the entry takes from the caller's array to a new frame. */
 static LLVMValueRef new_frame(Writing *writing, LLVMValueRef dims) {
   Object *object = writing->object;
-  LLVMValueRef frame = glue_array(object, object->emitter.i64, frame_fields(writing->plan));
+  LLVMValueRef frame = glue_array(object, object->emitter.i64, frame_fields(writing->plan, &writing->code->program));
   object->emitter.frame = frame;
   for (int k = 0; k < writing->plan->module->dims.count; k++) {
     bool turn = k >= writing->dims;
@@ -179,7 +179,47 @@ static void fill_pointers(Writing *writing, LLVMValueRef frame, LLVMValueRef fro
   }
 }
 
-/* What the kernels read but for dims and offsets; arguments are the uniform function's. */
+/* Where each buffer is counted from, and how far from there it lies; what `place` has left says it for those in the arena. */
+static LLVMValueRef buffer_table(Writing *writing) {
+  Object *object = writing->object;
+  const Plan *plan = writing->plan;
+  LLVMTypeRef record = LLVMArrayType2(object->emitter.i64, 2);
+  LLVMValueRef *records = NEW_ARRAY(object->arena, LLVMValueRef, plan->buffers.count);
+  for (Id id = 0; id < plan->buffers.count; id++) {
+    const Buffer *buffer = &plan->buffers.items[id];
+    int64_t from = frame_state(plan), distance = 0;
+    if (buffer->memory == MEMORY_ARG) from = frame_argument(plan, buffer->index);
+    if (buffer->memory == MEMORY_RESULT) from = frame_result(plan, buffer->index);
+    if (buffer->memory == MEMORY_STATE) distance = buffer->offset;
+    if (buffer->memory == MEMORY_ARENA && buffer->bytes) from = frame_scratch(plan), distance = -1;
+    LLVMValueRef numbers[] = {glue_long(object, from), glue_long(object, distance)};
+    records[id] = LLVMConstArray2(object->emitter.i64, numbers, 2);
+  }
+  return glue_table(object, record, records, plan->buffers.count, "buffers");
+}
+
+static void fill_buffers(Writing *writing, LLVMValueRef frame) {
+  Object *object = writing->object;
+  Emitter *emitter = &object->emitter;
+  const Plan *plan = writing->plan;
+  LLVMValueRef pointers = glue_at(object, frame, 8 * (int64_t)frame_pointer(plan, 0)), table = buffer_table(writing);
+  Turns turns;
+  turns_open(object, &turns, glue_long(object, plan->buffers.count), NULL);
+  LLVMValueRef field = glue_element(object, emitter->i64, pointers, turns.index);
+  LLVMValueRef record = glue_element(object, LLVMArrayType2(emitter->i64, 2), table, turns.index);
+  LLVMValueRef from = glue_element(object, emitter->i64, frame, glue_load(object, emitter->i64, record, 0));
+  LLVMValueRef distance = glue_load(object, emitter->i64, record, 8);
+  LLVMValueRef placed = glue_compare(object, LLVMIntSLT, distance, glue_long(object, 0));
+  distance = LLVMBuildSelect(emitter->builder, placed, glue_load(object, emitter->i64, field, 0), distance, "");
+  glue_store(object, LLVMBuildAdd(emitter->builder, glue_load(object, emitter->i64, from, 0), distance, ""), field, 0);
+  turns_close(object, &turns, NULL);
+  for (Id id = 1; id < plan->buffers.count; id++) {
+    if (plan->buffers.items[id].memory != MEMORY_CONSTANT) continue;
+    glue_store(object, emit_constant(emitter, id), pointers, 8 * (int64_t)id);
+  }
+}
+
+/* What the kernels read but for dims; arguments are the uniform function's. */
 static void fill_frame(Writing *writing, LLVMValueRef frame, LLVMValueRef *arguments) {
   Object *object = writing->object;
   const Plan *plan = writing->plan;
@@ -197,6 +237,11 @@ static void fill_frame(Writing *writing, LLVMValueRef frame, LLVMValueRef *argum
   glue_store(object, locals, frame, 8 * (int64_t)frame_locals(plan));
   LLVMValueRef each = glue_long(object, round_up(plan->local_bytes, STATE_ALIGN));
   glue_store(object, each, frame, 8 * (int64_t)frame_local_bytes(plan));
+  fill_buffers(writing, frame);
+  const Program *program = &writing->code->program;
+  for (int k = 0; k < program->measures.count; k++) {
+    glue_store(object, glue_size(object, program->measures.items[k]), frame, 8 * (int64_t)frame_measure(plan, k));
+  }
 }
 
 /* How many tasks each kernel has; how often each loop of launches runs, how long each launch of kernels takes. */
@@ -217,18 +262,18 @@ static void fill_counts(Writing *writing, LLVMValueRef counts, LLVMValueRef exte
   }
 }
 
-/* The kernels of the version that init chose; without a state, the least able one. */
-static LLVMValueRef kernels_of_version(Writing *writing, LLVMValueRef state) {
+/* The functions of the version that init chose; without a state, the least able one. */
+static LLVMValueRef functions_of_version(Writing *writing, LLVMValueRef state) {
   Object *object = writing->object;
   LLVMBuilderRef builder = object->emitter.builder;
   LLVMValueRef last = glue_long(object, object->nversions - 1), chosen = last;
-  if (object->nversions == 1) return writing->code->kernels;
+  if (object->nversions == 1) return writing->code->functions;
   if (entry_wants_state(writing->plan)) {
     chosen = glue_load(object, object->emitter.i64, state, 0);
     chosen = LLVMBuildSelect(builder, glue_compare(object, LLVMIntULT, chosen, last), chosen, last, "");
   }
-  LLVMValueRef first = LLVMBuildMul(builder, chosen, glue_long(object, writing->plan->kernels.count), "");
-  return glue_element(object, object->emitter.pointer, writing->code->kernels, first);
+  LLVMValueRef first = LLVMBuildMul(builder, chosen, glue_long(object, writing->code->program.functions.count), "");
+  return glue_element(object, object->emitter.pointer, writing->code->functions, first);
 }
 
 static int matching_loop(const Plan *plan, int end) {
@@ -285,7 +330,8 @@ static void emit_call(Writing *writing) {
   fill_counts(writing, counts, extents);
   LLVMValueRef execute[] = {arguments[0],
                             frame,
-                            kernels_of_version(writing, arguments[1]),
+                            functions_of_version(writing, arguments[1]),
+                            writing->code->numbers,
                             launch_table(writing),
                             glue_long(object, plan->launches.count),
                             counts,

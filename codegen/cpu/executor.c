@@ -1,10 +1,10 @@
 /* The executor: one small function for all entries of an object, driven by a table of launches.
  *
- *   void execute(run, frame, kernels, launches, nlaunches, counts, extents)
+ *   void execute(run, frame, functions, numbers, launches, nlaunches, counts, extents)
  *
  * launches  records of 8 i32: kind, first, count, turn, reverse, match, ordinal, 0; match is a loop's end, an end's loop;
  *           turn is the field of the frame that counts
- * kernels   pointers, by kernel; counts: how many tasks each has
+ * functions, numbers: what the runner (runner.c) reads; counts: how many tasks each kernel has
  * extents   by launch: LOOP: how often it runs; KERNELS: how long it takes, in flops of a contraction
  *
  * Tasks of all kernels of a launch are numbered through; `task` finds the kernel of a number. A launch of one task, or one
@@ -14,22 +14,42 @@
 
 enum { RECORD = 32, SHARED_FROM = 1 << 18 };
 enum { AT_KIND = 0, AT_FIRST = 4, AT_COUNT = 8, AT_TURN = 12, AT_REVERSE = 16, AT_MATCH = 20, AT_ORDINAL = 24 };
-enum { WORK_FRAME = 0, WORK_KERNELS = 8, WORK_COUNTS = 16, WORK_BYTES = 24 }; /* what a task is handed */
+enum {
+  WORK_FRAME = 0,
+  WORK_FUNCTIONS = 8,
+  WORK_NUMBERS = 16,
+  WORK_FIRST = 24,
+  WORK_COUNTS = 32,
+  WORK_BYTES = 40
+}; /* what a task is handed */
 
 typedef struct Executing {
   Object *object;
   Emitter *emitter;
   LLVMBuilderRef builder;
   LLVMValueRef task; /* the function */
-  LLVMValueRef run, frame, kernels, launches, nlaunches, counts, extents;
+  LLVMValueRef run, frame, functions, numbers, launches, nlaunches, counts, extents;
   LLVMValueRef at, work;               /* the launch's number, in memory; what its tasks are handed */
   LLVMValueRef launch, number, extent; /* this launch: its record, its number, its extent */
 } Executing;
 
 static LLVMTypeRef void_of(const Emitter *emitter) { return LLVMVoidTypeInContext(emitter->context); }
 
+static LLVMValueRef emit_run(Object *object) {
+  Emitter *emitter = &object->emitter;
+  LLVMTypeRef types[] = {emitter->pointer, emitter->pointer, emitter->pointer, emitter->i64, emitter->i64, emitter->i64};
+  LLVMValueRef function = glue_declare(object, glue_name(object, "run"), void_of(emitter), types, COUNT_OF(types), false);
+  int most_buffers = 0, most_locals = 0;
+  for (int k = 0; k < object->count; k++) {
+    most_buffers = MAX(most_buffers, object->entries[k].program.most_buffers);
+    most_locals = MAX(most_locals, object->entries[k].program.most_locals);
+  }
+  emit_runner(emitter, function, most_buffers, most_locals);
+  return function;
+}
+
 /* void task(work, index, worker): the kernel whose range of numbers holds index. */
-static LLVMValueRef emit_task(Object *object) {
+static LLVMValueRef emit_task(Object *object, LLVMValueRef run) {
   Emitter *emitter = &object->emitter;
   LLVMBuilderRef builder = emitter->builder;
   LLVMTypeRef types[] = {emitter->pointer, emitter->i64, emitter->i32};
@@ -37,7 +57,7 @@ static LLVMValueRef emit_task(Object *object) {
   glue_begin(object, function);
   LLVMValueRef work = LLVMGetParam(function, 0), index = LLVMGetParam(function, 1), zero = glue_long(object, 0);
   LLVMValueRef frame = glue_load(object, emitter->pointer, work, WORK_FRAME);
-  LLVMValueRef kernels = glue_load(object, emitter->pointer, work, WORK_KERNELS);
+  LLVMValueRef first = glue_load(object, emitter->i64, work, WORK_FIRST);
   LLVMValueRef counts = glue_load(object, emitter->pointer, work, WORK_COUNTS);
   LLVMBasicBlockRef before = LLVMGetInsertBlock(builder), search = glue_block(object), next = glue_block(object);
   LLVMBasicBlockRef found = glue_block(object);
@@ -53,11 +73,13 @@ static LLVMValueRef emit_task(Object *object) {
   LLVMAddIncoming(kernel, (LLVMValueRef[]){zero, kernel_after}, (LLVMBasicBlockRef[]){before, next}, 2);
   LLVMAddIncoming(left, (LLVMValueRef[]){index, left_after}, (LLVMBasicBlockRef[]){before, next}, 2);
   LLVMPositionBuilderAtEnd(builder, found);
-  LLVMValueRef code = glue_load(object, emitter->pointer, glue_element(object, emitter->pointer, kernels, kernel), 0);
-  LLVMTypeRef kernel_types[] = {emitter->pointer, emitter->i64, emitter->i64};
-  LLVMTypeRef kernel_type = LLVMFunctionType(void_of(emitter), kernel_types, 3, 0);
-  LLVMValueRef arguments[] = {frame, left, LLVMBuildSExt(builder, LLVMGetParam(function, 2), emitter->i64, "")};
-  LLVMBuildCall2(builder, kernel_type, code, arguments, 3, "");
+  LLVMValueRef arguments[] = {frame,
+                              glue_load(object, emitter->pointer, work, WORK_FUNCTIONS),
+                              glue_load(object, emitter->pointer, work, WORK_NUMBERS),
+                              LLVMBuildAdd(builder, first, kernel, ""),
+                              left,
+                              LLVMBuildSExt(builder, LLVMGetParam(function, 2), emitter->i64, "")};
+  glue_call(object, run, arguments, COUNT_OF(arguments));
   LLVMBuildRetVoid(builder);
   return function;
 }
@@ -127,7 +149,7 @@ static void emit_kernels_launch(Executing *e, LLVMBasicBlockRef head) {
   LLVMValueRef first = wide(e, record_field(e, AT_FIRST));
   LLVMValueRef counts = glue_element(object, emitter->i64, e->counts, first);
   emit_trace(e, 0);
-  glue_store(object, glue_element(object, emitter->pointer, e->kernels, first), e->work, WORK_KERNELS);
+  glue_store(object, first, e->work, WORK_FIRST);
   glue_store(object, counts, e->work, WORK_COUNTS);
   LLVMValueRef total = count_tasks(e, counts);
   LLVMBasicBlockRef serial = glue_block(object), done = glue_block(object);
@@ -178,22 +200,27 @@ static void emit_end(Executing *e, LLVMBasicBlockRef head) {
 
 static Executing begin_execute(Object *object) {
   Emitter *emitter = &object->emitter;
-  LLVMTypeRef pointer = emitter->pointer, types[] = {pointer, pointer, pointer, pointer, emitter->i64, pointer, pointer};
-  Executing e = {.object = object, .emitter = emitter, .builder = emitter->builder, .task = emit_task(object)};
+  LLVMTypeRef pointer = emitter->pointer,
+              types[] = {pointer, pointer, pointer, pointer, pointer, emitter->i64, pointer, pointer};
+  Executing e = {
+      .object = object, .emitter = emitter, .builder = emitter->builder, .task = emit_task(object, emit_run(object))};
   object->execute = glue_declare(object, glue_name(object, "execute"), void_of(emitter), types, COUNT_OF(types), false);
   LLVMValueRef arguments[COUNT_OF(types)];
   LLVMGetParams(object->execute, arguments);
   e.run = arguments[0];
   e.frame = arguments[1];
-  e.kernels = arguments[2];
-  e.launches = arguments[3];
-  e.nlaunches = arguments[4];
-  e.counts = arguments[5];
-  e.extents = arguments[6];
+  e.functions = arguments[2];
+  e.numbers = arguments[3];
+  e.launches = arguments[4];
+  e.nlaunches = arguments[5];
+  e.counts = arguments[6];
+  e.extents = arguments[7];
   glue_begin(object, object->execute);
   e.at = glue_array(object, emitter->i64, 1);
   e.work = glue_array(object, emitter->i8, WORK_BYTES);
   glue_store(object, e.frame, e.work, WORK_FRAME);
+  glue_store(object, e.functions, e.work, WORK_FUNCTIONS);
+  glue_store(object, e.numbers, e.work, WORK_NUMBERS);
   return e;
 }
 

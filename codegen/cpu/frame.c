@@ -11,8 +11,9 @@ int frame_state(const Plan *plan) { return frame_result(plan, plan->graph->resul
 int frame_scratch(const Plan *plan) { return frame_state(plan) + 1; }
 int frame_locals(const Plan *plan) { return frame_state(plan) + 2; }
 int frame_local_bytes(const Plan *plan) { return frame_state(plan) + 3; }
-int frame_offset(const Plan *plan, Id buffer) { return frame_state(plan) + 4 + buffer; }
-int frame_fields(const Plan *plan) { return frame_offset(plan, plan->buffers.count); }
+int frame_pointer(const Plan *plan, Id buffer) { return frame_state(plan) + 4 + buffer; }
+int frame_measure(const Plan *plan, int measure) { return frame_pointer(plan, plan->buffers.count) + measure; }
+int frame_fields(const Plan *plan, const Program *program) { return frame_measure(plan, program->measures.count); }
 
 static LLVMValueRef emit_symbol(Emitter *emitter, int symbol) {
   LLVMValueRef index = LLVMConstInt(emitter->i64, (unsigned)frame_dim(emitter->plan, symbol), 0);

@@ -11,7 +11,8 @@ typedef struct EntryCode {
   LLVMValueRef entry, scratch;                    /* exported, with the entry's own arguments */
   LLVMValueRef call, scratch_at, sizes;           /* nn_entry's three */
   LLVMValueRef place;                             /* i64 (frame): fills in offsets, gives the arena's end */
-  LLVMValueRef kernels;                           /* constant pointers: by version, then kernel */
+  Program program;                                /* its kernels */
+  LLVMValueRef functions, numbers;                /* constant tables; functions: by version, then as the program has them */
 } EntryCode;
 
 typedef struct KnownSize {

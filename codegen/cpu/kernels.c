@@ -1,5 +1,20 @@
-/* A kernel as a function: the task's number becomes a tile of each task loop, then its stages, which are functions that
- * kernels may share (stages.c), are called one after another with the addresses of their buffers. */
+/* Kernels as numbers. A stage is a function, which kernels may share (stages.c); a kernel says which ones are called one
+ * after another, with which buffers, and how a task's number becomes a tile of each task loop. runner.c reads it:
+ *
+ *   numbers[kernel]   where the kernel begins
+ *
+ *   first             its first stage's function, in the table of functions
+ *   cuts              how many task loops are cut into several tiles; for each, the innermost first:
+ *     tile, tiles     indices in a tile; how many tiles there are, for the outermost "any"
+ *   memory            the frame's field with the workers' memory; the next has the bytes of each
+ *   locals            how many LOCAL buffers; for each:
+ *     place           in the worker's memory, in bytes
+ *     stride, ...     for each cut loop, in that order, in bytes: what to go back by, as accesses name the whole index
+ *   stages            how many; for each:
+ *     wanted          the frame's field that is NULL if the stage is not wanted, -1: always wanted
+ *     buffers         how many; for each: the frame's field with its address, or ~k for the k-th local
+ *
+ * Counts of tiles and strides may depend on sizes: ~field stands for what the frame holds in that field. */
 #include "codegen/cpu/nest.h"
 
 #include <llvm-c/Core.h>
@@ -50,18 +65,9 @@ LLVMValueRef work_pointer(Work *work, Id buffer) {
 
 /* ---- buffers ---- */
 
-static LLVMValueRef frame_field(Emitter *emitter, int field, LLVMTypeRef type) {
-  LLVMValueRef index = const_i64(emitter, field);
-  LLVMValueRef address = LLVMBuildGEP2(emitter->builder, emitter->i64, emitter->frame, &index, 1, "");
-  return LLVMBuildLoad2(emitter->builder, type, address, "");
-}
-
-static LLVMValueRef add_bytes(Emitter *emitter, LLVMValueRef pointer, LLVMValueRef bytes) {
-  return LLVMBuildGEP2(emitter->builder, emitter->i8, pointer, &bytes, 1, "");
-}
-
-/* The array in the object's read-only data, once for all kernels of the module. */
-static LLVMValueRef constant_array(Emitter *emitter, Id id, const Buffer *buffer) {
+/* The array in the object's read-only data, once for all kernels. */
+LLVMValueRef emit_constant(Emitter *emitter, Id id) {
+  const Buffer *buffer = &emitter->plan->buffers.items[id];
   Module *module = emitter->plan->module;
   const char *name = arena_format(module->arena, "%s_%s_constant_%d", module->name, emitter->plan->graph->name, id);
   LLVMValueRef known = LLVMGetNamedGlobal(emitter->module, name);
@@ -90,26 +96,6 @@ static int64_t local_offset(const Plan *plan, Id id) {
     if (beside) offset += buffer_tile_bytes(plan, other);
   }
   return offset;
-}
-
-static LLVMValueRef find_buffer(Emitter *emitter, Id id) {
-  const Plan *plan = emitter->plan;
-  const Buffer *buffer = &plan->buffers.items[id];
-  switch (buffer->memory) {
-  case MEMORY_ARG: return frame_field(emitter, frame_argument(plan, buffer->index), emitter->pointer);
-  case MEMORY_RESULT: return frame_field(emitter, frame_result(plan, buffer->index), emitter->pointer);
-  case MEMORY_STATE: {
-    LLVMValueRef state = frame_field(emitter, frame_state(plan), emitter->pointer);
-    return add_bytes(emitter, state, const_i64(emitter, buffer->offset));
-  }
-  case MEMORY_CONSTANT: return constant_array(emitter, id, buffer);
-  case MEMORY_ARENA: {
-    LLVMValueRef scratch = frame_field(emitter, frame_scratch(plan), emitter->pointer);
-    return add_bytes(emitter, scratch, frame_field(emitter, frame_offset(plan, id), emitter->i64));
-  }
-  case MEMORY_LOCAL: bug("a local's place depends on the task");
-  }
-  bug("a buffer without a memory");
 }
 
 /* ---- functions ---- */
@@ -141,125 +127,127 @@ bool loop_is_cut(const Loop *task) {
 
 /* ---- kernels ---- */
 
-typedef struct Calls {
+typedef struct Writing {
   Emitter *emitter;
+  Program *program;
   const Kernel *kernel;
-  LLVMValueRef start[MAX_LOOPS]; /* of the task's tile, by cut task loop */
-  int nstarts;
-  LLVMValueRef *pointers; /* by buffer, in the entry block; NULL: not asked for yet */
-  LLVMBasicBlockRef entry;
-} Calls;
+  Arena *arena;
+  Id *locals; /* of the kernel, in order */
+  int nlocals;
+} Writing;
 
-/* Task numbers count row-major through the tiles, the last loop fastest. */
-static void find_starts(Calls *calls) {
-  Emitter *emitter = calls->emitter;
-  LLVMBuilderRef builder = emitter->builder;
-  LLVMValueRef left = emitter->task, found[MAX_LOOPS];
-  int count = 0;
-  for (int k = calls->kernel->ntasks - 1; k >= 0; k--) {
-    const Loop *loop = &calls->kernel->tasks[k];
-    if (!loop_is_cut(loop)) continue;
-    LLVMValueRef tile = const_i64(emitter, loop->tile), index = left;
-    if (k > 0) {
-      LLVMValueRef size = emit_dim(emitter, loop->extent);
-      LLVMValueRef whole = LLVMBuildAdd(builder, size, const_i64(emitter, loop->tile - 1), "");
-      LLVMValueRef tiles = LLVMBuildUDiv(builder, whole, tile, "");
-      index = LLVMBuildURem(builder, left, tiles, "");
-      left = LLVMBuildUDiv(builder, left, tiles, "");
-    }
-    found[count++] = LLVMBuildNSWMul(builder, index, tile, "");
-  }
-  for (int k = 0; k < count; k++) calls->start[k] = found[count - 1 - k];
-  calls->nstarts = count;
+static void put(Writing *writing, int64_t number) {
+  if (number < INT32_MIN || number > INT32_MAX) bug("a kernel's number %lld leaves 32 bits", (long long)number);
+  PUSH(writing->arena, &writing->program->numbers, (int32_t)number);
 }
 
-/* Element 0 of the whole, of which the worker's memory holds only the task's tile. */
-static LLVMValueRef local_pointer(const Calls *calls, Id id) {
-  Emitter *emitter = calls->emitter;
-  const Plan *plan = emitter->plan;
-  const Type *type = &plan->buffers.items[id].type;
-  LLVMValueRef locals = frame_field(emitter, frame_locals(plan), emitter->pointer);
-  LLVMValueRef each = frame_field(emitter, frame_local_bytes(plan), emitter->i64);
-  LLVMValueRef pointer = add_bytes(emitter, locals, LLVMBuildMul(emitter->builder, emitter->worker, each, ""));
-  pointer = add_bytes(emitter, pointer, const_i64(emitter, local_offset(plan, id)));
-  const Dim *stride = dim_constant(plan->module, plan_element_bytes(type->dtype));
-  int next = calls->nstarts;
-  for (int k = type->rank - 1; k >= 0; k--) {
-    bool tiled = k < calls->kernel->ntasks;
-    if (tiled && loop_is_cut(&calls->kernel->tasks[k])) {
-      LLVMValueRef skipped = LLVMBuildMul(emitter->builder, calls->start[--next], emit_dim(emitter, stride), "");
-      pointer = add_bytes(emitter, pointer, LLVMBuildNeg(emitter->builder, skipped, ""));
+static void put_measure(Writing *writing, const Dim *dim) {
+  Program *program = writing->program;
+  int64_t value;
+  if (!dim) bug("a local's size leaves 64 bits");
+  if (dim_is_constant(dim, &value)) {
+    put(writing, value);
+    return;
+  }
+  int found = 0;
+  while (found < program->measures.count && program->measures.items[found] != dim) found++;
+  if (found == program->measures.count) PUSH(writing->arena, &program->measures, dim);
+  put(writing, ~(int64_t)frame_measure(writing->emitter->plan, found));
+}
+
+static void put_cuts(Writing *writing) {
+  const Kernel *kernel = writing->kernel;
+  Module *module = writing->emitter->plan->module;
+  int left = 0;
+  for (int k = 0; k < kernel->ntasks; k++) left += loop_is_cut(&kernel->tasks[k]);
+  put(writing, left);
+  for (int k = kernel->ntasks - 1; k >= 0; k--) {
+    const Loop *loop = &kernel->tasks[k];
+    if (!loop_is_cut(loop)) continue;
+    put(writing, loop->tile);
+    if (--left == 0) {
+      put(writing, INT32_MAX);
+      continue;
     }
-    const Dim *size = tiled ? dim_constant(plan->module, calls->kernel->tasks[k].tile) : type->size[k];
-    stride = dim_multiply(plan->module, stride, size);
+    const Dim *whole = dim_offset(module, loop->extent, loop->tile - 1);
+    put_measure(writing, whole ? dim_floordiv(module, whole, dim_constant(module, loop->tile)) : NULL);
+  }
+}
+
+static void put_local(Writing *writing, Id id) {
+  const Plan *plan = writing->emitter->plan;
+  const Kernel *kernel = writing->kernel;
+  const Type *type = &plan->buffers.items[id].type;
+  put(writing, local_offset(plan, id));
+  const Dim *stride = dim_constant(plan->module, plan_element_bytes(type->dtype));
+  for (int k = type->rank - 1; k >= 0; k--) {
+    bool tiled = k < kernel->ntasks;
+    if (tiled && loop_is_cut(&kernel->tasks[k])) put_measure(writing, stride);
+    stride = dim_multiply(plan->module, stride, tiled ? dim_constant(plan->module, kernel->tasks[k].tile) : type->size[k]);
     if (!stride) bug("a local's size leaves 64 bits");
   }
-  return pointer;
 }
 
-static LLVMValueRef buffer_pointer(Calls *calls, Id id) {
-  if (calls->pointers[id]) return calls->pointers[id];
-  LLVMBuilderRef builder = calls->emitter->builder;
-  LLVMBasicBlockRef here = LLVMGetInsertBlock(builder);
-  LLVMPositionBuilderBefore(builder, LLVMGetBasicBlockTerminator(calls->entry));
-  bool local = calls->emitter->plan->buffers.items[id].memory == MEMORY_LOCAL;
-  calls->pointers[id] = local ? local_pointer(calls, id) : find_buffer(calls->emitter, id);
-  LLVMPositionBuilderAtEnd(builder, here);
-  return calls->pointers[id];
+static int local_number(Writing *writing, Id id) {
+  for (int k = 0; k < writing->nlocals; k++) {
+    if (writing->locals[k] == id) return k;
+  }
+  writing->locals[writing->nlocals] = id;
+  return writing->nlocals++;
 }
 
 /* A stage whose one result is not wanted is left out whole. */
-static void call_stage(Calls *calls, const Stage *stage, const StageCall *call) {
-  Emitter *emitter = calls->emitter;
-  LLVMBasicBlockRef join = NULL;
+static void put_stage(Writing *writing, const Stage *stage, const StageCall *call) {
+  const Plan *plan = writing->emitter->plan;
   Id stored = stage->stores.count == 1 ? stage->stores.items[0].access.buffer : 0;
-  if (stored && emitter->plan->buffers.items[stored].memory == MEMORY_RESULT) {
-    begin_if(emitter, LLVMBuildIsNotNull(emitter->builder, buffer_pointer(calls, stored), ""), &join);
+  bool asks = stored && plan->buffers.items[stored].memory == MEMORY_RESULT;
+  put(writing, asks ? frame_pointer(plan, stored) : -1);
+  put(writing, call->nbuffers);
+  for (int k = 0; k < call->nbuffers; k++) {
+    Id id = call->buffers[k];
+    bool local = plan->buffers.items[id].memory == MEMORY_LOCAL;
+    put(writing, local ? ~local_number(writing, id) : frame_pointer(plan, id));
   }
-  Arena *arena = emitter->stages->arena;
-  LLVMValueRef *arguments = NEW_ARRAY(arena, LLVMValueRef, 1 + calls->nstarts + call->nbuffers);
-  unsigned count = 0;
-  arguments[count++] = emitter->frame;
-  for (int k = 0; k < calls->nstarts; k++) arguments[count++] = calls->start[k];
-  for (int k = 0; k < call->nbuffers; k++) arguments[count++] = buffer_pointer(calls, call->buffers[k]);
-  LLVMBuildCall2(emitter->builder, call->type, call->function, arguments, count, "");
-  end_if(emitter, join);
+  writing->program->most_buffers = MAX(writing->program->most_buffers, call->nbuffers);
+  PUSH(writing->arena, &writing->program->functions, call->function);
 }
 
-static LLVMValueRef begin_kernel(Emitter *emitter, const char *name) {
-  LLVMTypeRef arguments[] = {emitter->pointer, emitter->i64, emitter->i64};
-  LLVMTypeRef type = LLVMFunctionType(LLVMVoidTypeInContext(emitter->context), arguments, 3, 0);
-  LLVMValueRef function = emit_function(emitter, name, type);
-  emitter->frame = LLVMGetParam(function, 0);
-  emitter->task = LLVMGetParam(function, 1);
-  emitter->worker = LLVMGetParam(function, 2);
-  return function;
+static void put_kernel(Writing *writing) {
+  const Kernel *kernel = writing->kernel;
+  StageCall *calls = NEW_ARRAY(writing->arena, StageCall, kernel->stages.count + 1);
+  for (int k = 0; k < kernel->stages.count; k++) {
+    stage_function(writing->emitter, kernel, &kernel->stages.items[k], &calls[k]);
+    for (int j = 0; j < calls[k].nbuffers; j++) {
+      Id id = calls[k].buffers[j];
+      if (writing->emitter->plan->buffers.items[id].memory == MEMORY_LOCAL) local_number(writing, id);
+    }
+  }
+  put(writing, writing->program->functions.count);
+  put_cuts(writing);
+  put(writing, frame_locals(writing->emitter->plan));
+  put(writing, writing->nlocals);
+  for (int k = 0; k < writing->nlocals; k++) put_local(writing, writing->locals[k]);
+  put(writing, kernel->stages.count);
+  for (int k = 0; k < kernel->stages.count; k++) put_stage(writing, &kernel->stages.items[k], &calls[k]);
+  writing->program->most_locals = MAX(writing->program->most_locals, writing->nlocals);
 }
 
-LLVMValueRef emit_kernel(Emitter *emitter, int number) {
+void emit_program(Emitter *emitter, Program *program) {
   const Plan *plan = emitter->plan;
-  const Kernel *kernel = &plan->kernels.items[number];
   Arena *arena = plan->module->arena;
+  *program = (Program){0};
   if (!emitter->stages) {
     Emitter **self = NEW(arena, Emitter *);
     *self = emitter;
     emitter->stages = stages_new(arena, self, 1);
   }
-  StageCall *stage_calls = NEW_ARRAY(arena, StageCall, kernel->stages.count + 1);
-  for (int k = 0; k < kernel->stages.count; k++) {
-    stage_function(emitter, kernel, &kernel->stages.items[k], &stage_calls[k]);
+  Writing writing = {.emitter = emitter, .program = program, .arena = arena};
+  writing.locals = NEW_ARRAY(arena, Id, plan->buffers.count + 1);
+  for (int k = 0; k < plan->kernels.count; k++) put(&writing, 0);
+  for (int k = 0; k < plan->kernels.count; k++) {
+    program->numbers.items[k] = program->numbers.count;
+    writing.kernel = &plan->kernels.items[k];
+    writing.nlocals = 0;
+    put_kernel(&writing);
   }
-  const char *suffix = emitter->suffix ? emitter->suffix : "";
-  const char *name = arena_format(arena, "%s_%s%s", plan->module->name, kernel->name, suffix);
-  LLVMValueRef function = begin_kernel(emitter, name);
-  Calls calls = {.emitter = emitter, .kernel = kernel, .entry = new_block(emitter, "entry")};
-  calls.pointers = NEW_ARRAY(arena, LLVMValueRef, plan->buffers.count + 1);
-  LLVMBasicBlockRef body = new_block(emitter, "stages");
-  LLVMPositionBuilderAtEnd(emitter->builder, calls.entry);
-  find_starts(&calls);
-  LLVMBuildBr(emitter->builder, body);
-  LLVMPositionBuilderAtEnd(emitter->builder, body);
-  for (int k = 0; k < kernel->stages.count; k++) call_stage(&calls, &kernel->stages.items[k], &stage_calls[k]);
-  LLVMBuildRetVoid(emitter->builder);
-  return function;
 }

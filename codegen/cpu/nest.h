@@ -67,16 +67,16 @@ typedef struct Looping {
   int ncarried;
 } Looping;
 
-/* A call of a stage's function, with the frame, the starts of task loops that are cut, and buffers. */
+/* A stage's function, and the buffers that it is to be called with. */
 typedef struct StageCall {
   LLVMValueRef function;
-  LLVMTypeRef type;
   int nbuffers;
   Id *buffers;
 } StageCall;
 
 /* ---- stages.c ---- */
 void stage_function(Emitter *emitter, const Kernel *kernel, const Stage *stage, StageCall *call);   /* fills in the call */
+LLVMTypeRef stage_type(const Emitter *emitter);
 
 /* ---- kernels.c ---- */
 LLVMValueRef emit_function(Emitter *emitter, const char *name, LLVMTypeRef type);   /* internal, for the processor */

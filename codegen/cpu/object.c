@@ -96,12 +96,18 @@ static LLVMTargetMachineRef target_machine(const char *triple, Failure *failure)
 
 /* ---- filling the module ---- */
 
-/* All versions' kernels, and the table of their addresses. */
+static LLVMValueRef number_table(Object *object, const Program *program) {
+  LLVMValueRef *numbers = NEW_ARRAY(object->arena, LLVMValueRef, program->numbers.count + 1);
+  for (int k = 0; k < program->numbers.count; k++) numbers[k] = glue_int(object, program->numbers.items[k]);
+  return glue_table(object, object->emitter.i32, numbers, program->numbers.count, "kernels");
+}
+
+/* All versions' stages, and the table of their addresses; the numbers are the same for all. */
 static void emit_kernels(Object *object, int entry) {
   Emitter *emitter = &object->emitter;
   Plan *plan = object->plans[entry];
-  int count = plan->kernels.count;
-  LLVMValueRef *all = NEW_ARRAY(object->arena, LLVMValueRef, object->nversions * count + 1);
+  EntryCode *code = &object->entries[entry];
+  Vec(LLVMValueRef) all = {0};
   for (Id id = 1; id < plan->buffers.count; id++) {
     Buffer *buffer = &plan->buffers.items[id];
     if (buffer->memory == MEMORY_STATE) buffer->offset = object->layout.offset[buffer->index];
@@ -110,9 +116,11 @@ static void emit_kernels(Object *object, int entry) {
   for (int version = 0; version < object->nversions; version++) {
     emitter->processor = object->versions[version];
     emitter->suffix = object->nversions > 1 ? arena_format(object->arena, ".%s", emitter->processor->name) : NULL;
-    for (int k = 0; k < count; k++) all[version * count + k] = emit_kernel(emitter, k);
+    emit_program(emitter, &code->program);
+    for (int k = 0; k < code->program.functions.count; k++) PUSH(object->arena, &all, code->program.functions.items[k]);
   }
-  object->entries[entry].kernels = glue_table(object, emitter->pointer, all, object->nversions * count, "kernel_table");
+  code->functions = glue_table(object, emitter->pointer, all.items, all.count, "stages");
+  code->numbers = number_table(object, &code->program);
 }
 
 static void fill_module(Object *object) {

@@ -1,8 +1,9 @@
 /* Stages as functions, each made once: layers repeat, and a model's entries run the same layers.
  *
- *   void stage(const frame *, int64_t start of each task loop that is cut, void *buffer, ...)
+ *   void stage(const frame *, const int64_t *starts, void *const *buffers)
  *
- * Buffers are parameters, in the order in which the stage names them, so that stages that differ in buffers alone are one
+ * starts holds where the task's tile begins, for each task loop that is cut, the innermost first; buffers stand in the order
+ * in which the stage names them, so that stages that differ in buffers alone are one
  * function. What the code of a stage depends on is written down as its key: all of the stage but places and names, the
  * kernel's task loops, the processor, and of each buffer what the emitters ask. Dims are interned, so their addresses stand
  * for them.
@@ -122,15 +123,14 @@ static void write_key(Key *key) {
 
 /* ---- functions ---- */
 
-static LLVMTypeRef stage_type(Emitter *emitter, const Kernel *kernel, const StageCall *call) {
-  LLVMTypeRef *types = NEW_ARRAY(emitter->stages->arena, LLVMTypeRef, 1 + MAX_LOOPS + call->nbuffers);
-  unsigned count = 0;
-  types[count++] = emitter->pointer;
-  for (int k = 0; k < kernel->ntasks; k++) {
-    if (loop_is_cut(&kernel->tasks[k])) types[count++] = emitter->i64;
-  }
-  for (int k = 0; k < call->nbuffers; k++) types[count++] = emitter->pointer;
-  return LLVMFunctionType(LLVMVoidTypeInContext(emitter->context), types, count, 0);
+LLVMTypeRef stage_type(const Emitter *emitter) {
+  LLVMTypeRef types[] = {emitter->pointer, emitter->pointer, emitter->pointer};
+  return LLVMFunctionType(LLVMVoidTypeInContext(emitter->context), types, 3, 0);
+}
+
+static LLVMValueRef load_parameter(Emitter *emitter, unsigned parameter, LLVMTypeRef type, int at) {
+  LLVMValueRef index = const_i64(emitter, at), array = LLVMGetParam(emitter->function, parameter);
+  return LLVMBuildLoad2(emitter->builder, type, LLVMBuildGEP2(emitter->builder, type, array, &index, 1, ""), "");
 }
 
 static LLVMValueRef smaller(Emitter *emitter, LLVMValueRef a, LLVMValueRef b) {
@@ -138,10 +138,11 @@ static LLVMValueRef smaller(Emitter *emitter, LLVMValueRef a, LLVMValueRef b) {
   return LLVMBuildSelect(emitter->builder, first, a, b, "");
 }
 
-/* The bounds of the task's tile; the builder stands in the entry block. Gives the number of the next parameter. */
-static unsigned find_bounds(Work *work, unsigned next) {
+/* The bounds of the task's tile; the builder stands in the entry block. */
+static void find_bounds(Work *work) {
   Emitter *emitter = work->emitter;
-  for (int k = 0; k < work->kernel->ntasks; k++) {
+  int next = 0;
+  for (int k = work->kernel->ntasks - 1; k >= 0; k--) {
     const Loop *loop = &work->kernel->tasks[k];
     int64_t extent = -1;
     dim_is_constant(loop->extent, &extent);
@@ -151,13 +152,12 @@ static unsigned find_bounds(Work *work, unsigned next) {
       work->trip[k] = extent;
       continue;
     }
-    work->start[k] = LLVMGetParam(emitter->function, next++);
+    work->start[k] = load_parameter(emitter, 1, emitter->i64, next++);
     work->stop[k] = LLVMBuildNSWAdd(emitter->builder, work->start[k], const_i64(emitter, loop->tile), "");
     bool even = extent > 0 && extent % loop->tile == 0;
     if (!even) work->stop[k] = smaller(emitter, work->stop[k], emit_dim(emitter, loop->extent));
     work->trip[k] = even ? loop->tile : loop->tile == 1 ? 1 : -1;
   }
-  return next;
 }
 
 static void emit_body(Work *work, const Stage *stage) {
@@ -175,15 +175,16 @@ static LLVMValueRef emit_stage(Emitter *emitter, const Kernel *kernel, const Sta
                                const char *name) {
   const Plan *plan = emitter->plan;
   Work work = {.emitter = emitter, .kernel = kernel, .module = plan->module, .arena = plan->module->arena};
-  LLVMValueRef function = emit_function(emitter, name, stage_type(emitter, kernel, call));
+  LLVMValueRef function = emit_function(emitter, name, stage_type(emitter));
   emitter->frame = LLVMGetParam(function, 0);
   work.pointers = NEW_ARRAY(work.arena, LLVMValueRef, plan->buffers.count + 1);
   work.wanted = stage->stores.count == 1; /* the kernel has asked */
   work.entry = new_block(emitter, "entry");
   LLVMBasicBlockRef body = new_block(emitter, "stage");
   LLVMPositionBuilderAtEnd(emitter->builder, work.entry);
-  unsigned next = find_bounds(&work, 1);
-  for (int k = 0; k < call->nbuffers; k++) work.pointers[call->buffers[k]] = LLVMGetParam(function, next++);
+  find_bounds(&work);
+  for (int k = 0; k < call->nbuffers; k++)
+    work.pointers[call->buffers[k]] = load_parameter(emitter, 2, emitter->pointer, k);
   LLVMBuildBr(emitter->builder, body);
   LLVMPositionBuilderAtEnd(emitter->builder, body);
   emit_body(&work, stage);
@@ -230,11 +231,11 @@ static void make_code(Stages *stages, StageCode *code, const Emitter *asker, con
   stages->filled[least] += count_instructions(code->function);
 }
 
-static LLVMValueRef function_in(const Emitter *emitter, const StageCode *code, LLVMTypeRef type) {
+static LLVMValueRef function_in(const Emitter *emitter, const StageCode *code) {
   if (emitter->module == code->home->module) return code->function;
   LLVMValueRef known = LLVMGetNamedFunction(emitter->module, code->name);
   if (known) return known;
-  LLVMValueRef declared = LLVMAddFunction(emitter->module, code->name, type);
+  LLVMValueRef declared = LLVMAddFunction(emitter->module, code->name, stage_type(emitter));
   LLVMSetVisibility(declared, LLVMHiddenVisibility);
   return declared;
 }
@@ -255,7 +256,6 @@ void stage_function(Emitter *emitter, const Kernel *kernel, const Stage *stage, 
     make_code(stages, code, emitter, &key);
     PUSH(stages->arena, &stages->codes, code);
   }
-  call->type = stage_type(emitter, kernel, call);
-  call->function = function_in(emitter, code, call->type);
+  call->function = function_in(emitter, code);
   text_free(&key.text);
 }

@@ -24,7 +24,8 @@ typedef struct Net {
   Graph *graph;
 } Net;
 typedef void Build(Net *net);
-typedef void KernelFunction(const void *frame, int64_t task, int64_t worker);
+typedef void RunFunction(const void *frame, void **functions, const int32_t *numbers, int64_t kernel, int64_t task,
+                         int64_t worker);
 
 /* ---- building ---- */
 
@@ -77,7 +78,9 @@ static Id product(Net *net, Id a, bool a_turned, Id b, bool b_turned) {
 
 typedef struct Code {
   Jit jit;
-  KernelFunction **kernels;
+  Program program;
+  RunFunction *run;
+  void **functions, **constants; /* constants: by buffer */
   double seconds;
 } Code;
 
@@ -101,19 +104,40 @@ static double now(void) {
   return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
+static const char *exported(Arena *arena, LLVMValueRef global) {
+  size_t length;
+  LLVMSetLinkage(global, LLVMExternalLinkage);
+  const char *name = LLVMGetValueName2(global, &length);
+  return arena_copy(arena, name, length + 1);
+}
+
 static void load(Code *code, Plan *plan, const Processor *processor) {
   Emitter emitter;
   double start = now();
   jit_begin(&code->jit, &emitter, processor);
   emitter.plan = plan;
   layout_states(plan, NEW_ARRAY(plan->module->arena, int64_t, plan->module->symbols.count + 1));
-  for (int k = 0; k < plan->kernels.count; k++) LLVMSetLinkage(emit_kernel(&emitter, k), LLVMExternalLinkage);
+  emit_program(&emitter, &code->program);
+  int count = code->program.functions.count;
+  const char **names = NEW_ARRAY(plan->module->arena, const char *, count + 1);
+  const char **constants = NEW_ARRAY(plan->module->arena, const char *, plan->buffers.count);
+  for (int k = 0; k < count; k++) names[k] = exported(plan->module->arena, code->program.functions.items[k]);
+  for (int k = 1; k < plan->buffers.count; k++) {
+    if (plan->buffers.items[k].memory != MEMORY_CONSTANT) continue;
+    constants[k] = exported(plan->module->arena, emit_constant(&emitter, k));
+  }
+  LLVMTypeRef types[] = {emitter.pointer, emitter.pointer, emitter.pointer, emitter.i64, emitter.i64, emitter.i64};
+  LLVMTypeRef type = LLVMFunctionType(LLVMVoidTypeInContext(emitter.context), types, COUNT_OF(types), 0);
+  LLVMValueRef run = LLVMAddFunction(emitter.module, "run", type);
+  emit_runner(&emitter, run, code->program.most_buffers, code->program.most_locals);
   if (getenv("DUMP_LLVM")) LLVMDumpModule(emitter.module);
   jit_end(&code->jit, &emitter);
-  code->kernels = NEW_ARRAY(plan->module->arena, KernelFunction *, plan->kernels.count + 1);
-  for (int k = 0; k < plan->kernels.count; k++) {
-    char *name = arena_format(plan->module->arena, "%s_%s", plan->module->name, plan->kernels.items[k].name);
-    code->kernels[k] = (KernelFunction *)jit_find(&code->jit, name);
+  code->run = (RunFunction *)jit_find(&code->jit, "run");
+  code->functions = NEW_ARRAY(plan->module->arena, void *, count + 1);
+  for (int k = 0; k < count; k++) code->functions[k] = jit_find(&code->jit, names[k]);
+  code->constants = NEW_ARRAY(plan->module->arena, void *, plan->buffers.count);
+  for (int k = 1; k < plan->buffers.count; k++) {
+    if (constants[k]) code->constants[k] = jit_find(&code->jit, constants[k]);
   }
   code->seconds = now() - start;
 }
@@ -124,7 +148,9 @@ static void run_launches(const Plan *plan, const Code *code, int64_t *frame, int
     if (launch->kind == LAUNCH_KERNELS) {
       for (int kernel = launch->first; kernel < launch->first + launch->count; kernel++) {
         int64_t tasks = dim_value(kernel_task_count(plan, kernel), frame);
-        for (int64_t task = 0; task < tasks; task++) code->kernels[kernel](frame, tasks - 1 - task, task % 2);
+        for (int64_t task = 0; task < tasks; task++) {
+          code->run(frame, code->functions, code->program.numbers.items, kernel, tasks - 1 - task, task % 2);
+        }
       }
       continue;
     }
@@ -161,11 +187,24 @@ static void move_state(const Symbol *symbol, char *canonical, char *stored, bool
   }
 }
 
+static int64_t buffer_address(const Plan *plan, const Code *code, const int64_t *frame, int id) {
+  const Buffer *buffer = &plan->buffers.items[id];
+  switch (buffer->memory) {
+  case MEMORY_ARG: return frame[frame_argument(plan, buffer->index)];
+  case MEMORY_RESULT: return frame[frame_result(plan, buffer->index)];
+  case MEMORY_STATE: return frame[frame_state(plan)] + buffer->offset;
+  case MEMORY_ARENA: return frame[frame_scratch(plan)] + buffer->offset;
+  case MEMORY_CONSTANT: return (int64_t)(intptr_t)code->constants[id];
+  case MEMORY_LOCAL: break;
+  }
+  return 0;
+}
+
 /* Results and states are set as plan_run sets them; a result whose array has no data is not wanted. */
 static void run_code(Plan *plan, const Code *code, Run *run, const bool *wanted) {
   Arena *arena = run->arena;
   const Graph *graph = plan->graph;
-  int64_t *frame = NEW_ARRAY(arena, int64_t, frame_fields(plan) + 1);
+  int64_t *frame = NEW_ARRAY(arena, int64_t, frame_fields(plan, &code->program) + 1);
   int64_t *offsets = NEW_ARRAY(arena, int64_t, plan->module->symbols.count + 1);
   for (int k = 0; k < plan->module->dims.count; k++) frame[frame_dim(plan, k)] = run->dims[k];
   for (int k = 0; k < graph->parameters.count; k++) {
@@ -184,9 +223,9 @@ static void run_code(Plan *plan, const Code *code, Run *run, const bool *wanted)
   frame[frame_scratch(plan)] = (int64_t)(intptr_t)aligned(arena, plan->arena_bytes, 0xFF);
   frame[frame_locals(plan)] = (int64_t)(intptr_t)aligned(arena, 2 * round_up(plan->local_bytes, 64), 0xFF);
   frame[frame_local_bytes(plan)] = round_up(plan->local_bytes, 64);
-  for (int k = 1; k < plan->buffers.count; k++) {
-    const Buffer *buffer = &plan->buffers.items[k];
-    frame[frame_offset(plan, k)] = buffer->memory == MEMORY_ARENA ? buffer->offset : 0;
+  for (int k = 1; k < plan->buffers.count; k++) frame[frame_pointer(plan, k)] = buffer_address(plan, code, frame, k);
+  for (int k = 0; k < code->program.measures.count; k++) {
+    frame[frame_measure(plan, k)] = dim_value(code->program.measures.items[k], run->dims);
   }
   run_launches(plan, code, frame, 0, plan->launches.count);
   for (int k = 0; k < plan->module->symbols.count; k++) {
