@@ -196,7 +196,8 @@ static bool check_settings(const Settings *settings, const Kind **kind, Pipeline
     return fail(failure, EXIT_INPUT, "--target %.100s: this nnc compiles for cpu alone", settings->target);
   if (!settings->output && !settings->emit && !inspects)
     return fail(failure, EXIT_INPUT, "where to? -o OUT, or --emit KIND for standard output; 'nnc --help' tells more");
-  if (settings->output || settings->emit) {
+  bool dumps = settings->output && strcmp(settings->output, "-") == 0 && (settings->dump || settings->stop_after);
+  if (settings->emit || (settings->output && !dumps)) {
     if (!find_kind(settings, kind, failure)) return false;
     if (settings->output && !check_output(settings->words.items[0], settings->output, failure)) return false;
     if ((*kind)->binary && (!settings->output || strcmp(settings->output, "-") == 0) && isatty(STDOUT_FILENO))
@@ -212,6 +213,16 @@ static bool check_settings(const Settings *settings, const Kind **kind, Pipeline
   return true;
 }
 
+/* A plan that was read has neither graphs nor passes before it. */
+static bool program_fits(const Program *program, const Kind *kind, const Settings *settings, Failure *failure) {
+  if (program->interpreted || !program->plans) return true;
+  if (kind && kind->until < PASS_lower)
+    return fail(failure, EXIT_INPUT, "%.300s is a plan, from which no .%s can be made", program->path, kind->name);
+  if (settings->dump || settings->stop_after)
+    return fail(failure, EXIT_INPUT, "%.300s is a plan: all passes have run", program->path);
+  return true;
+}
+
 static int run_compile(Arena *arena, Settings *settings, Failure *failure) {
   Compile compile = {.arena = arena, .settings = settings};
   const Kind *kind = NULL;
@@ -222,6 +233,7 @@ static int run_compile(Arena *arena, Settings *settings, Failure *failure) {
   if (!check_settings(settings, &kind, &pipeline, failure)) return failure->code;
   if (kind && (!settings->output || strcmp(settings->output, "-") == 0)) pipeline.out = stderr; /* stdout has the bytes */
   if (!program_read(arena, settings->words.items[0], &pipeline, &compile.program, failure)) return failure->code;
+  if (!program_fits(&compile.program, kind, settings, failure)) return failure->code;
   compile.codegen = program_codegen(&compile.program, settings);
   if (kind) write_kind(&compile, kind, failure);
   return failure->code;

@@ -323,7 +323,11 @@ static void read_scalar_attribute(Reader *reader, Scalar *scalar) {
   case SCALAR_RANDOM:
     read_map(reader, &access);
     scalar->dtype = scalar->op == SCALAR_INDEX ? I32 : scalar->op == SCALAR_INSIDE ? BOOL : F32;
-    if (scalar->op == SCALAR_INDEX) break;
+    if (scalar->op == SCALAR_INDEX) { /* what it is an index of is not printed: any i32 may be */
+      const Dim *any = dim_constant(reader->module, INT32_MAX);
+      access.as = type_of(I32, 1, &any);
+      break;
+    }
     expect(reader, "of");
     read_sizes(reader, &access.as);
     if (access.map.naxes != access.as.rank) refuse(reader, "%d indices for %d axes", access.map.naxes, access.as.rank);
