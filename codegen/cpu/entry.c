@@ -60,8 +60,8 @@ static void declare_entry(Object *object, int entry) {
   PUSH(object->arena, &sizes, emitter->i32);
   const char *name = arena_format(object->arena, "%s_%s", object->module->name, graph->name);
   const char *scratch = arena_format(object->arena, "%s_scratch", name);
-  writing.code->entry = glue_declare(object, name, emitter->i32, own.items, own.count, true);
-  writing.code->scratch = glue_declare(object, scratch, emitter->i64, sizes.items, sizes.count, true);
+  writing.code->entry = glue_once(object, glue_declare(object, name, emitter->i32, own.items, own.count, true));
+  writing.code->scratch = glue_once(object, glue_declare(object, scratch, emitter->i64, sizes.items, sizes.count, true));
 }
 
 void declare_entries(Object *object) {
@@ -95,7 +95,8 @@ static void emit_place(Writing *writing) {
   Object *object = writing->object;
   Emitter *emitter = writing->emitter;
   const Plan *plan = writing->plan;
-  writing->code->place = glue_declare(object, inner_name(writing, "place"), emitter->i64, &emitter->pointer, 1, false);
+  writing->code->place =
+      glue_once(object, glue_declare(object, inner_name(writing, "place"), emitter->i64, &emitter->pointer, 1, false));
   glue_begin(object, writing->code->place);
   LLVMValueRef frame = emitter->frame = LLVMGetParam(writing->code->place, 0), highest = glue_long(object, 0);
   LLVMValueRef *offset = NEW_ARRAY(object->arena, LLVMValueRef, plan->buffers.count);
@@ -134,7 +135,7 @@ static void emit_scratch(Writing *writing) {
   LLVMBuilderRef builder = emitter->builder;
   LLVMTypeRef arguments[] = {emitter->pointer, emitter->i32};
   LLVMValueRef function = writing->code->scratch_at =
-      glue_declare(object, inner_name(writing, "scratch"), emitter->i64, arguments, 2, false);
+      glue_once(object, glue_declare(object, inner_name(writing, "scratch"), emitter->i64, arguments, 2, false));
   glue_begin(object, function);
   LLVMValueRef frame = new_frame(writing, LLVMGetParam(function, 0));
   LLVMValueRef bytes = rounded(object, glue_call(object, writing->code->place, &frame, 1));
@@ -316,7 +317,7 @@ static void emit_call(Writing *writing) {
   const Plan *plan = writing->plan;
   LLVMTypeRef pointer = emitter->pointer, types[] = {pointer, pointer, pointer, pointer, pointer, pointer, emitter->i64};
   LLVMValueRef function = writing->code->call =
-      glue_declare(object, inner_name(writing, "call"), emitter->i32, types, COUNT_OF(types), false);
+      glue_once(object, glue_declare(object, inner_name(writing, "call"), emitter->i32, types, COUNT_OF(types), false));
   LLVMValueRef arguments[COUNT_OF(types)];
   LLVMGetParams(function, arguments);
   glue_begin(object, function);
@@ -405,7 +406,7 @@ static void emit_sizes(Writing *writing) {
   LLVMTypeRef types[] = {emitter->pointer, emitter->pointer};
   LLVMTypeRef nothing = LLVMVoidTypeInContext(emitter->context);
   LLVMValueRef function = writing->code->sizes =
-      glue_declare(object, inner_name(writing, "sizes"), nothing, types, 2, false);
+      glue_once(object, glue_declare(object, inner_name(writing, "sizes"), nothing, types, 2, false));
   int64_t at = 0;
   glue_begin(object, function);
   emitter->frame = LLVMGetParam(function, 0);

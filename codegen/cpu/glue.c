@@ -16,6 +16,16 @@ LLVMValueRef glue_declare(Object *object, const char *name, LLVMTypeRef result, 
   return function;
 }
 
+LLVMValueRef glue_once(Object *object, LLVMValueRef function) {
+  static const char *const names[] = {"optnone", "noinline"};
+  for (int k = 0; k < COUNT_OF(names); k++) {
+    unsigned kind = LLVMGetEnumAttributeKindForName(names[k], strlen(names[k]));
+    LLVMAttributeRef attribute = LLVMCreateEnumAttribute(object->emitter.context, kind, 0);
+    LLVMAddAttributeAtIndex(function, (LLVMAttributeIndex)LLVMAttributeFunctionIndex, attribute);
+  }
+  return function;
+}
+
 const char *glue_name(Object *object, const char *what) {
   return arena_format(object->arena, "%s.%s", object->module->name, what);
 }

@@ -43,6 +43,8 @@ typedef struct Object {
 /* ---- glue.c ---- */
 LLVMValueRef glue_declare(Object *object, const char *name, LLVMTypeRef result, LLVMTypeRef *arguments, int count,
                           bool exported);
+/* It runs once in a call at most: LLVM is to make it quickly, not well. */
+LLVMValueRef glue_once(Object *object, LLVMValueRef function);
 const char *glue_name(Object *object, const char *what);          /* "lenet.what": of an internal function */
 void glue_begin(Object *object, LLVMValueRef function);          /* its first block; forgets sizes */
 LLVMValueRef glue_int(Object *object, int64_t value);            /* i32 */
