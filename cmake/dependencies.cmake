@@ -16,11 +16,18 @@ add_library(nnc_llvm INTERFACE)
 target_include_directories(nnc_llvm SYSTEM INTERFACE ${LLVM_includedir})
 target_link_libraries(nnc_llvm INTERFACE ${LLVM_LIBRARY})
 
-find_path(OPENBLAS_INCLUDE cblas.h PATH_SUFFIXES x86_64-linux-gnu openblas REQUIRED)
+# The serial OpenBLAS where there is one: the interpreter holds it at one thread anyway, and the other starts threads when
+# it is loaded, which costs time and, under a limit of memory, hangs. Its folder comes first when nnc looks for it.
+find_library(OPENBLAS_LIBRARY openblas PATH_SUFFIXES openblas-serial
+             PATHS /usr/lib/${CMAKE_LIBRARY_ARCHITECTURE}/openblas-serial NO_DEFAULT_PATH)
 find_library(OPENBLAS_LIBRARY openblas REQUIRED)
+find_path(OPENBLAS_INCLUDE cblas.h PATH_SUFFIXES openblas-serial x86_64-linux-gnu openblas REQUIRED)
+get_filename_component(OPENBLAS_FOLDER ${OPENBLAS_LIBRARY} DIRECTORY)
 add_library(nnc_openblas INTERFACE)
 target_include_directories(nnc_openblas SYSTEM INTERFACE ${OPENBLAS_INCLUDE})
 target_link_libraries(nnc_openblas INTERFACE ${OPENBLAS_LIBRARY})
+list(APPEND CMAKE_BUILD_RPATH ${OPENBLAS_FOLDER})
+list(APPEND CMAKE_INSTALL_RPATH ${OPENBLAS_FOLDER})
 
 find_path(CJSON_INCLUDE cjson/cJSON.h REQUIRED)
 find_library(CJSON_LIBRARY cjson REQUIRED)
