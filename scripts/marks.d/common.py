@@ -10,7 +10,7 @@ import subprocess
 import time
 
 ORDER = ["digits", "mnist", "models", "programs", "bits", "speed", "launches", "memory", "compile", "object", "build",
-         "warnings"]
+         "compilers"]
 PROGRAMS = ["perceptron", "linreg", "lenet", "resnet18", "sentiment", "gan"]
 
 Row = collections.namedtuple("Row", "mark wanted measured met")
