@@ -46,23 +46,23 @@ def run(bench):
     eager.close()
     bench.peak = max(shown["peak_flops_per_second"] for rounds in taken.values() for shown, _ in rounds)
     for what, name, share, times in NETS:
-        rows = [(shown["peak_flops_per_second"], shown["entries"][0], torch) for shown, torch in taken[name]]
+        rows = [(shown["entries"][0], torch) for shown, torch in taken[name]]
 
         def of(kind, figure):
-            return [row[kind][figure + "_seconds"] for _, row, _ in rows]
-        flops = rows[0][1]["flops"]
-        shares = [row["flops"] / row["compiled"]["median_seconds"] / peak for peak, row, _ in rows]
+            return [row[kind][figure + "_seconds"] for row, _ in rows]
+        flops = rows[0][0]["flops"]
+        shares = [flops / row["compiled"]["median_seconds"] / bench.peak for row, _ in rows]
         best = flops / min(of("compiled", "fastest")) / bench.peak
         step = common.median(of("compiled", "median"))
         yield common.Row(f"{what}: training step, share of the FMA peak", f">= {common.percent(share)}",
                          f"{common.percent(common.median(shares))} ({common.percent(best)}), {1e6 * step:.0f} us",
                          common.median(shares) >= share)
-        ratios = [row["interpreted"]["median_seconds"] / row["compiled"]["median_seconds"] for _, row, _ in rows]
+        ratios = [row["interpreted"]["median_seconds"] / row["compiled"]["median_seconds"] for row, _ in rows]
         fastest = min(of("interpreted", "fastest")) / min(of("compiled", "fastest"))
         yield common.Row(f"{what}: interpreted over compiled", f">= {times:g}",
                          f"{common.median(ratios):.2f} ({fastest:.2f})", common.median(ratios) >= times)
-        beside = [row["interpreted"]["median_seconds"] / torch[0] for _, row, torch in rows]
-        fastest = min(of("interpreted", "fastest")) / min(torch[1] for _, _, torch in rows)
-        framework = 1e6 * common.median([torch[0] for _, _, torch in rows])
+        beside = [row["interpreted"]["median_seconds"] / torch[0] for row, torch in rows]
+        fastest = min(of("interpreted", "fastest")) / min(torch[1] for _, torch in rows)
+        framework = 1e6 * common.median([torch[0] for _, torch in rows])
         yield common.Row(f"{what}: interpreted over {eager.version}, eager", "<= 1.3",
                          f"{common.median(beside):.2f} ({fastest:.2f}); {framework:.0f} us there", common.median(beside) <= 1.3)
