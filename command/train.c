@@ -271,7 +271,8 @@ static bool check_place(Arena *arena, const char *flag, const char *path, Failur
   const char *slash = strrchr(path, '/');
   const char *folder = !slash ? "." : slash == path ? "/" : arena_format(arena, "%.*s", (int)(slash - path), path);
   return access(folder, W_OK | X_OK) == 0 ||
-         fail(failure, EXIT_INPUT, "%s %.300s: cannot write to its folder: %s", flag, path, strerror(errno));
+         fail(failure, errno == ENOENT || errno == ENOTDIR ? EXIT_INPUT : EXIT_ENVIRONMENT,
+              "%s %.300s: cannot write to its folder: %s", flag, path, strerror(errno));
 }
 
 static bool check_settings(Arena *arena, const Settings *settings, Failure *failure) {

@@ -11,6 +11,17 @@ static Weight *model_state(Builder *b, const char *name, Type type) {
   return make_weight(b, &b->root, intern(name), &type, false, zero, b->entry->graph->place);
 }
 
+/* "seed", with underscores behind it where the fn has parameters of that name. */
+static const char *seed_name(Builder *b, const Graph *graph) {
+  const char *name = "seed";
+  for (int k = 0; k < graph->parameters.count; k++) {
+    if (strcmp(graph->parameters.items[k].name, name) != 0) continue;
+    name = arena_format(b->arena, "%s_", name);
+    k = -1;
+  }
+  return intern(name);
+}
+
 static void open_keys(Builder *b) {
   Entry *entry = b->entry;
   Level *inner = b->level;
@@ -23,7 +34,7 @@ static void open_keys(Builder *b) {
     entry->calls = read_weight(b, entry->level, model_state(b, "nn.calls", type_scalar(I32)));
   } else {
     entry->graph->draws = true;
-    seed = graph_parameter(entry->graph, "seed", type_of(I32, 1, &two), entry->graph->place);
+    seed = graph_parameter(entry->graph, seed_name(b, entry->graph), type_of(I32, 1, &two), entry->graph->place);
   }
   for (int k = 0; k < 2; k++) entry->seed[k] = drop_axis(b, seed, 0, dim_constant(b->module, k));
   entry->graph->here = here;

@@ -18,7 +18,6 @@ static int code_of(int error) {
   case ENOENT:
   case ENOTDIR:
   case EISDIR:
-  case EACCES:
   case ELOOP:
   case ENAMETOOLONG: return EXIT_INPUT;
   default: return EXIT_ENVIRONMENT;

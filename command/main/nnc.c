@@ -54,15 +54,13 @@ int main(int argc, char **argv) {
     print_help();
     return EXIT_INPUT;
   }
-  if (strcmp(argv[1], "--version") == 0) {
-    printf("nnc " NNC_VERSION "\n");
-    return fflush(stdout) == 0 ? EXIT_GOOD : EXIT_ENVIRONMENT;
-  }
   Arena *arena = arena_new();
   Failure failure = {0};
   int code = 0;
   const Command *command = command_of(argv[1]);
-  if (command)
+  if (strcmp(argv[1], "--version") == 0)
+    printf("nnc " NNC_VERSION "\n");
+  else if (command)
     run_command(arena, command, argc - 1, argv + 1, &failure, &code);
   else if (looks_like_model(argv[1]))
     run_command(arena, &command_compile, argc, argv, &failure, &code);
