@@ -218,8 +218,10 @@ static bool program_fits(const Program *program, const Kind *kind, const Setting
   if (program->interpreted || !program->plans) return true;
   if (kind && kind->until < PASS_lower)
     return fail(failure, EXIT_INPUT, "%.300s is a plan, from which no .%s can be made", program->path, kind->name);
-  if (settings->dump || settings->stop_after)
-    return fail(failure, EXIT_INPUT, "%.300s is a plan: all passes have run", program->path);
+  const char *wanted[] = {settings->dump, settings->stop_after};
+  for (int k = 0; k < COUNT_OF(wanted); k++)
+    if (wanted[k] && pass_by_name(wanted[k]) < program->passed)
+      return fail(failure, EXIT_INPUT, "%.300s is a plan for which %s has run", program->path, wanted[k]);
   return true;
 }
 

@@ -14,6 +14,7 @@ typedef struct Program {
   uint64_t hash;       /* of the source's bytes */
   Graph **interpreted; /* one for each entry: what the interpreter runs; NULL where the model came as a plan */
   Plan **plans;        /* one for each entry; NULL if the pipeline stopped before */
+  Pass passed;         /* plans were read for which all passes before this one had run; else 0 */
 } Program;
 
 /* Reads a .nn, .graph or .plan file ("-": .nn text from standard input) and runs the pipeline over it. Faults in the text

@@ -164,6 +164,7 @@ typedef struct Plan {
   int64_t arena_bytes;       /* at the bounds */
   int64_t live_bytes;        /* the largest sum of bytes alive at once, at the bounds */
   int64_t local_bytes;       /* the largest sum of LOCAL bytes of a kernel: per worker */
+  const char *after;         /* the last pass that ran, where others are still to come; NULL: it is complete */
 } Plan;
 
 Plan *plan_new(const Graph *graph);

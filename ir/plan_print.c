@@ -23,6 +23,9 @@
  *       }
  *     }
  *
+ * A plan for which passes are still to come says so: `plan train after fuse {`. Before `order` it has no launches; lines
+ * `region 1 in 0 loop t trips T reverse` and `kernel train_1_cell region 1` then tell what is in which loop.
+ *
  * Dtypes are printed where they don't follow from the operands. A load whose element may be absent says what it then reads
  * (else 0.0); [s4] as an index is the value of scalar s4. Loops keep their names where these are free: a loop called as a
  * size of the model or as an earlier loop of its stage gets an underscore. */
@@ -313,6 +316,7 @@ static void print_kernel(const Plan *plan, int number, Text *out) {
   name_loops(plan->module, kernel->tasks, kernel->ntasks, names);
   text_add(out, "  kernel ");
   print_name(kernel->name, out);
+  if (kernel->region > 0 && plan->launches.count == 0) text_add(out, " region %d", kernel->region);
   if (kernel->ntasks) text_add(out, " tasks");
   for (int k = 0; k < kernel->ntasks; k++) {
     print_loop(plan->module, names[k], &kernel->tasks[k], out);
@@ -327,6 +331,16 @@ static void print_kernel(const Plan *plan, int number, Text *out) {
   }
   for (int k = 0; k < kernel->stages.count; k++) print_stage(plan, &kernel->stages.items[k], out);
   text_add(out, "  }\n");
+}
+
+/* Loops of the model, as long as there are no launches to tell which kernels belong to them. */
+static void print_regions(const Plan *plan, Text *out) {
+  for (int k = 1; k < plan->regions.count && plan->launches.count == 0; k++) {
+    const Region *region = &plan->regions.items[k];
+    text_add(out, "  region %d in %d loop %s trips ", k, region->parent, plan->module->dims.items[region->turn].name);
+    dim_print(plan->module, region->trips, out);
+    text_add(out, "%s\n", region->reverse ? " reverse" : "");
+  }
 }
 
 static void print_launches(const Plan *plan, Text *out) {
@@ -358,12 +372,14 @@ static void print_launches(const Plan *plan, Text *out) {
 void plan_print(const Plan *plan, Text *out) {
   text_add(out, "plan ");
   print_name(plan->graph->name, out);
+  if (plan->after) text_add(out, " after %s", plan->after);
   text_add(out, " {\n");
   text_add(out, "  arena %lld of live %lld local %lld\n", (long long)plan->arena_bytes, (long long)plan->live_bytes,
            (long long)plan->local_bytes);
   for (Id id = 1; id < plan->buffers.count; id++) {
     if (plan->buffers.items[id].memory != MEMORY_LOCAL) print_buffer(plan, id, out);
   }
+  print_regions(plan, out);
   for (int k = 0; k < plan->kernels.count; k++) print_kernel(plan, k, out);
   print_launches(plan, out);
   text_add(out, "}\n");

@@ -575,7 +575,7 @@ static void read_tasks(Reader *reader) {
     read_loop(reader, loop);
     expect(reader, "/");
     loop->tile = read_below(reader, INT_MAX, "tile");
-    if (loop->tile < 1) refuse(reader, "a tile has one index or more");
+    if (loop->tile < 1 && !reader->plan->after) refuse(reader, "a tile has one index or more");
   }
 }
 
@@ -587,6 +587,7 @@ static void read_kernel(Reader *reader) {
     if (reader->plan->kernels.items[k].name == name) refuse(reader, "a second kernel '%s'", name);
   }
   reader->kernel = plan_kernel(reader->plan, name, place);
+  if (accept(reader, "region")) reader->kernel->region = read_below(reader, reader->plan->regions.count, "region");
   if (accept(reader, "tasks"))
     read_tasks(reader);
   else
@@ -635,21 +636,41 @@ static void read_launch(Reader *reader) {
   expect_end(reader);
 }
 
-static void read_launch_loop(Reader *reader) {
-  Launch launch = {.kind = LAUNCH_LOOP, .turn = -1};
+/* "t trips T reverse": the dim symbol that counts the turns of a loop, how many, which way. */
+static int read_turns(Reader *reader, const Dim **trips, bool *reverse) {
+  int turn = -1;
   const char *name = read_name(reader);
   for (int k = 0; k < reader->module->dims.count; k++) {
     const DimSymbol *symbol = &reader->module->dims.items[k];
-    if (symbol->turn && strcmp(symbol->name, name) == 0) launch.turn = k;
+    if (symbol->turn && strcmp(symbol->name, name) == 0) turn = k;
   }
-  if (launch.turn < 0) refuse(reader, "the module has no turn '%s'", name);
+  if (turn < 0) refuse(reader, "the module has no turn '%s'", name);
   expect(reader, "trips");
-  launch.trips = read_size(reader);
-  if (launch.turn >= 0) reader->module->dims.items[launch.turn].below = launch.trips;
-  launch.reverse = accept(reader, "reverse");
+  *trips = read_size(reader);
+  if (turn >= 0) reader->module->dims.items[turn].below = *trips;
+  *reverse = accept(reader, "reverse");
+  return turn;
+}
+
+static void read_launch_loop(Reader *reader) {
+  Launch launch = {.kind = LAUNCH_LOOP};
+  launch.turn = read_turns(reader, &launch.trips, &launch.reverse);
   expect(reader, "{");
   expect_end(reader);
   PUSH(reader->arena, &reader->plan->launches, launch);
+}
+
+static void read_region(Reader *reader) {
+  Plan *plan = reader->plan;
+  Region region = {0};
+  if (plan->kernels.count > 0) refuse(reader, "regions stand before kernels");
+  if (read_integer(reader) != plan->regions.count) refuse(reader, "the next region is %d", plan->regions.count);
+  expect(reader, "in");
+  region.parent = read_below(reader, plan->regions.count, "region");
+  expect(reader, "loop");
+  region.turn = read_turns(reader, &region.trips, &region.reverse);
+  expect_end(reader);
+  PUSH(reader->arena, &plan->regions, region);
 }
 
 /* One line or block of a plan; false at its end. */
@@ -665,6 +686,8 @@ static bool read_part(Reader *reader, int *depth) {
     expect_end(reader);
   } else if (accept(reader, "buffer")) {
     read_buffer(reader, false);
+  } else if (accept(reader, "region")) {
+    read_region(reader);
   } else if (accept(reader, "kernel")) {
     read_kernel(reader);
   } else if (accept(reader, "launch")) {
@@ -677,7 +700,7 @@ static bool read_part(Reader *reader, int *depth) {
     if (--*depth < 0) return false;
     PUSH(reader->arena, &plan->launches, ((Launch){.kind = LAUNCH_END}));
   } else {
-    refuse(reader, "expected arena, buffer, kernel, launch, loop or '}'");
+    refuse(reader, "expected arena, buffer, region, kernel, launch, loop or '}'");
   }
   return !reader->failed;
 }
@@ -691,6 +714,8 @@ static void read_plan(Reader *reader) {
   if (!graph) refuse(reader, "the module has no entry '%s'", name);
   if (reader->failed) return;
   reader->plan = plan_new(graph);
+  PUSH(reader->arena, &reader->plan->regions, (Region){.turn = -1});
+  if (accept(reader, "after")) reader->plan->after = read_name(reader);
   expect(reader, "{");
   expect_end(reader);
   while (!reader->failed && read_part(reader, &depth)) continue;

@@ -48,6 +48,8 @@ extern const PipelineOptions default_pipeline;
  * which are in the module's diagnostics. The graphs after `dead` are what the interpreter runs: interpreted, if not NULL,
  * is set to them (one for each entry). */
 bool pipeline_run(Module *module, const PipelineOptions *options, struct Plan ***plans, Graph ***interpreted);
+/* The same from this pass on; where it is one on plans, they come in. */
+bool pipeline_resume(Module *module, const PipelineOptions *options, Pass from, struct Plan ***plans, Graph ***interpreted);
 
 /* ---- what passes are made of ---- */
 

@@ -105,11 +105,18 @@ static double seconds(void) {
   return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
 }
 
-bool pipeline_run(Module *module, const PipelineOptions *options, Plan ***plans, Graph ***interpreted) {
-  Pipeline pipeline = {.module = module, .options = options};
-  for (int pass = 0; pass < PASS_COUNT; pass++) {
+/* What stands in a plan's text, so that one that was read back goes on from there. */
+static void note_pass(const Pipeline *pipeline, Pass pass) {
+  for (int k = 0; pass_info[pass].on_plans && k < pipeline->module->entries.count; k++)
+    if (pipeline->plans[k]) pipeline->plans[k]->after = pass + 1 < PASS_COUNT ? pass_info[pass].name : NULL;
+}
+
+bool pipeline_resume(Module *module, const PipelineOptions *options, Pass from, Plan ***plans, Graph ***interpreted) {
+  Pipeline pipeline = {.module = module, .options = options, .plans = *plans};
+  for (int pass = from; pass < PASS_COUNT; pass++) {
     double start = seconds();
     run_pass[pass](&pipeline);
+    note_pass(&pipeline, (Pass)pass);
     if (options->time) fprintf(options->out, "%-10s %8.3f ms\n", pass_info[pass].name, 1e3 * (seconds() - start));
     if (diagnostics_errors(module->diagnostics) > 0) return false;
     if (options->verify) verify(&pipeline, (Pass)pass);
@@ -121,4 +128,9 @@ bool pipeline_run(Module *module, const PipelineOptions *options, Plan ***plans,
   }
   *plans = pipeline.plans;
   return true;
+}
+
+bool pipeline_run(Module *module, const PipelineOptions *options, Plan ***plans, Graph ***interpreted) {
+  *plans = NULL;
+  return pipeline_resume(module, options, (Pass)0, plans, interpreted);
 }
