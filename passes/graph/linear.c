@@ -7,13 +7,17 @@
  *
  * Lanes must run along a loop in which every operand that varies lies one element apart, and the result too (or the loop
  * is folded: then each lane sums its part). If the layouts at hand offer no good loop, an operand is transposed into memory
- * first. The choice is by a count of cycles that is rough but orders the candidates rightly. */
+ * first. The choice is by a count of cycles that is rough but orders the candidates rightly.
+ *
+ * And totals in two steps: a sum of very many elements into one number is cut into a sum along each of the first dim's
+ * indices, and the sum of those. Each addend then meets fewer roundings (a norm over an embedding has millions of terms), and
+ * the first step has tasks for several threads. */
 #include "passes/passes.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-enum { LANES = 16 };
+enum { LANES = 16, MANY = 1 << 15 /* elements of a total that is worth two steps */ };
 
 /* ---- padding and dilation ---- */
 
@@ -228,9 +232,21 @@ static void order_folds(const Graph *to, const Id *operands, Space *space) {
   }
 }
 
-static Id linear_contract(Graph *to, const Graph *from, Id id, const Id *renamed, void *user) {
+static Id sum_in_two(Graph *to, const Node *node, Id operand) {
+  Space parts = *node->space;
+  double elements = 1;
+  for (int d = 0; d < parts.ndims; d++) elements *= at_bounds(parts.extent[d]);
+  if (parts.nresult > 0 || parts.ndims < 2 || elements < MANY) return 0;
+  parts.nresult = 1;
+  Space total = {.ndims = 1, .nmaps = 1, .extent[0] = parts.extent[0], .map[0].naxes = 1};
+  total.map[0].axis[0] = axis_of(to->module, 0);
+  return graph_fold(to, OP_fold_sum, graph_fold(to, OP_fold_sum, operand, &parts), &total);
+}
+
+static Id linear_node(Graph *to, const Graph *from, Id id, const Id *renamed, void *user) {
   const Node *node = graph_node(from, id);
   (void)user;
+  if (node->op == OP_fold_sum) return sum_in_two(to, node, renamed[node->operands[0]]);
   if (node->op != OP_contract) return 0;
   Space space = *node->space;
   Id operands[2];
@@ -246,6 +262,6 @@ static Id linear_contract(Graph *to, const Graph *from, Id id, const Id *renamed
 
 void pass_linear(Module *module) {
   for (int k = 0; k < module->entries.count; k++) {
-    module->entries.items[k] = graph_rewrite(module->entries.items[k], linear_contract, NULL);
+    module->entries.items[k] = graph_rewrite(module->entries.items[k], linear_node, NULL);
   }
 }
