@@ -105,9 +105,10 @@ static bool set_kind(Arena *arena, const Feed *feed, const MachineValue *value, 
     column->data = truths;
     return good;
   }
-  if (value->dtype == F32 && whole && data->class_count > 1 && elements == 1 && column->per_row == data->class_count) {
+  if (value->dtype == F32 && whole && data->class_count > 0 && elements == 1 && column->per_row > 1) {
     column->kind = FEED_ONE_HOT;
-    return true;
+    return data->class_count <= column->per_row || fail(failure, EXIT_INPUT, "a label is %d, but %s has classes 0 to %lld",
+                                                        data->class_count - 1, value->name, (long long)column->per_row - 1);
   }
   if (is_picture(tensor, value->dtype)) {
     column->kind = FEED_PICTURE;
