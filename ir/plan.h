@@ -102,10 +102,12 @@ typedef struct Loop {
  * accumulators. `vector` is the loop that lanes run along (in b alone: lanes of columns; in a and b and folded: lanes are
  * partial sums; in a, b and kept: lanes of both). Rows are consecutive indices of loop `row` (which b does not depend on);
  * columns are consecutive vectors of `vector`, or consecutive indices of loop `column` (which a does not depend on). -1:
- * none. */
+ * none. Where the operand with lanes is large, the fold is cut into pieces of about `piece` points, each of which is run over
+ * the task's rows before the next; the order of each sum stays. 0: it is whole. */
 typedef struct Tile {
   int vector, row, column;   /* loops of the stage */
   int rows, columns;         /* accumulators: rows * columns */
+  int piece;
 } Tile;
 
 typedef struct Stage {

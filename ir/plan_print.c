@@ -218,6 +218,7 @@ static void print_tile(const Printer *printer) {
   text_add(out, " row %s", tile->row >= 0 ? printer->loops[tile->row] : "-");
   text_add(out, " column %s", tile->column >= 0 ? printer->loops[tile->column] : "-");
   text_add(out, " %dx%d", tile->rows, tile->columns);
+  if (tile->piece > 0) text_add(out, " piece %d", tile->piece);
 }
 
 static void print_stage(const Plan *plan, const Stage *stage, Text *out) {

@@ -434,6 +434,7 @@ static void read_stage_head(Reader *reader) {
     tile->rows = read_below(reader, 1 << 16, "tile of rows");
     if (*reader->at == 'x') reader->at++;
     tile->columns = read_below(reader, 1 << 16, "tile of columns");
+    if (accept(reader, "piece")) tile->piece = read_below(reader, 1 << 16, "piece");
   } else if (accept(reader, "vector")) {
     reader->at -= strlen("vector");
     stage->vector = read_loop_or_none(reader, "vector");

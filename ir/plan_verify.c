@@ -287,6 +287,7 @@ static bool check_contract(const Check *check) {
   for (int k = 0; k < 3; k++) {
     if (loops[k] < -1 || loops[k] >= stage->nloops) return wrong(check, "its tile is along no loop");
   }
+  if (tile->piece < 0) return wrong(check, "its pieces have %d points", tile->piece);
   return true;
 }
 

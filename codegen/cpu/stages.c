@@ -117,7 +117,7 @@ static void write_key(Key *key) {
     add_number(key, stage->stores.items[k].value);
     add_access(key, &stage->stores.items[k].access);
   }
-  const int numbers[] = {tile->vector, tile->row, tile->column, tile->rows, tile->columns, stage->vector};
+  const int numbers[] = {tile->vector, tile->row, tile->column, tile->rows, tile->columns, tile->piece, stage->vector};
   text_add_bytes(&key->text, (const char *)numbers, sizeof numbers);
 }
 

@@ -13,7 +13,11 @@
  *
  * Columns are walked outside, rows inside, so that the panel of the operand with lanes stays in cache. Where a size is known,
  * its rest is a tile of its own; where it is not, rows end with tiles of 8 and of 4, the last of which repeats its last row
- * and does not store it. Every element sums in the same order in whichever tile it lies. */
+ * and does not store it. Every element sums in the same order in whichever tile it lies.
+ *
+ * Where the plan cuts the fold into pieces, a piece is run over all rows of the task before the next one is, so that its part
+ * of the operand with lanes stays in cache; between pieces the accumulators wait on the stack. The pieces of an element are
+ * added in order, so that it sums as it would without them. */
 #include "codegen/cpu/nest.h"
 
 typedef struct Tiling {
@@ -27,6 +31,13 @@ typedef struct Tiling {
   LLVMValueRef row_number[MAX_CARRIED];
   const Reach *operand[2];
   LLVMValueRef spill; /* accumulators in memory, for epilogues that are loops */
+  /* The fold in pieces; order is: outer kept loops and columns, folded loops outside, inner kept loops, the rest. */
+  int pieces, chunked; /* position of the first loop outside; the folded loop that is cut, -1: none */
+  int outside;         /* how many are outside; the cut one comes behind them */
+  int64_t chunk;
+  LLVMValueRef waiting;     /* accumulators between pieces; NULL: the fold is whole */
+  LLVMValueRef first, last; /* i1: this is the element's first piece, its last */
+  int64_t room[MAX_LOOPS];  /* of the inner kept loops: how many indices there are at most; else 0 */
 } Tiling;
 
 /* ---- operands ---- */
@@ -220,16 +231,15 @@ static LLVMValueRef spill_slot(Tiling *tiling, LLVMTypeRef type, LLVMValueRef ro
   return LLVMBuildGEP2(emitter->builder, type, tiling->spill, &index, 1, "");
 }
 
-static LLVMValueRef make_spill(Tiling *tiling) {
-  Work *work = tiling->nest.work;
+/* `count` vectors on the stack. */
+static LLVMValueRef stack_vectors(Work *work, int64_t count) {
   Emitter *emitter = work->emitter;
   LLVMBasicBlockRef here = LLVMGetInsertBlock(emitter->builder);
   LLVMPositionBuilderBefore(emitter->builder, LLVMGetFirstInstruction(work->entry));
-  LLVMTypeRef type = LLVMArrayType2(emitter->v16f32, (uint64_t)(tiling->most_rows * tiling->most_columns));
-  LLVMValueRef spill = LLVMBuildAlloca(emitter->builder, type, "");
-  LLVMSetAlignment(spill, 64);
+  LLVMValueRef array = LLVMBuildAlloca(emitter->builder, LLVMArrayType2(emitter->v16f32, (uint64_t)count), "");
+  LLVMSetAlignment(array, 64);
   LLVMPositionBuilderAtEnd(emitter->builder, here);
-  return spill;
+  return array;
 }
 
 /* By a loop over the rows, the accumulators in memory: for long epilogues, and where not all rows exist. */
@@ -238,7 +248,7 @@ static void epilogue_loop(Tiling *tiling) {
   Work *work = nest->work;
   Emitter *emitter = work->emitter;
   LLVMTypeRef type = tiling->folded ? emitter->f32 : emitter->v16f32;
-  if (!tiling->spill) tiling->spill = make_spill(tiling);
+  if (!tiling->spill) tiling->spill = stack_vectors(work, (int64_t)tiling->most_rows * tiling->most_columns);
   for (int k = 0; k < nest->ncarried; k++) {
     LLVMValueRef slot = spill_slot(tiling, type, const_i64(emitter, k / tiling->columns), k % tiling->columns);
     LLVMBuildStore(emitter->builder, nest->carried[k], slot);
@@ -273,6 +283,49 @@ static void epilogue_loop(Tiling *tiling) {
   }
 }
 
+/* ---- the fold in pieces ---- */
+
+static LLVMValueRef waiting_slot(Tiling *tiling, int i, int j) {
+  Nest *nest = &tiling->nest;
+  Emitter *emitter = nest->work->emitter;
+  LLVMBuilderRef builder = emitter->builder;
+  LLVMValueRef index = const_i64(emitter, 0);
+  for (int position = tiling->pieces; position < nest->kept; position++) {
+    int loop = nest->order[position];
+    if (tiling->room[loop] == 0) continue;
+    LLVMValueRef at = LLVMBuildNSWSub(builder, nest->at[loop], nest->start[loop], "");
+    if (loop == tiling->row)
+      at = LLVMBuildNSWAdd(builder, at, tiling->limit ? tiling->row_number[i] : const_i64(emitter, i), "");
+    index = LLVMBuildNSWMul(builder, index, const_i64(emitter, tiling->room[loop]), "");
+    index = LLVMBuildNSWAdd(builder, index, at, "");
+  }
+  index = LLVMBuildNSWMul(builder, index, const_i64(emitter, tiling->most_columns), "");
+  index = LLVMBuildNSWAdd(builder, index, const_i64(emitter, j), "");
+  return LLVMBuildGEP2(builder, emitter->v16f32, tiling->waiting, &index, 1, "");
+}
+
+static void store_waiting(Tiling *tiling) {
+  Nest *nest = &tiling->nest;
+  for (int k = 0; k < nest->ncarried; k++) {
+    LLVMValueRef slot = waiting_slot(tiling, k / tiling->columns, k % tiling->columns);
+    LLVMBuildStore(nest->work->emitter->builder, nest->carried[k], slot);
+  }
+}
+
+/* The accumulators as the piece before left them. */
+static void load_waiting(Tiling *tiling) {
+  Nest *nest = &tiling->nest;
+  Emitter *emitter = nest->work->emitter;
+  LLVMBasicBlockRef join;
+  begin_if(emitter, tiling->first, &join);
+  store_waiting(tiling);
+  end_if(emitter, join);
+  for (int k = 0; k < nest->ncarried; k++) {
+    LLVMValueRef slot = waiting_slot(tiling, k / tiling->columns, k % tiling->columns);
+    nest->carried[k] = LLVMBuildLoad2(emitter->builder, emitter->v16f32, slot, "");
+  }
+}
+
 /* ---- one tile ---- */
 
 static void emit_tile(Tiling *tiling) {
@@ -287,7 +340,13 @@ static void emit_tile(Tiling *tiling) {
     LLVMValueRef there = LLVMBuildICmp(emitter->builder, LLVMIntSLT, own, tiling->limit, "");
     tiling->row_number[i] = LLVMBuildSelect(emitter->builder, there, own, last, "");
   }
+  if (tiling->waiting) load_waiting(tiling);
   tile_folds(tiling, nest->kept);
+  LLVMBasicBlockRef join = NULL;
+  if (tiling->waiting) {
+    store_waiting(tiling);
+    begin_if(emitter, tiling->last, &join);
+  }
   if (tiling->folded) {
     for (int k = 0; k < nest->ncarried; k++) nest->carried[k] = sum_lanes(emitter, nest->carried[k]);
     nest->vector = -1;
@@ -297,6 +356,7 @@ static void emit_tile(Tiling *tiling) {
     epilogue_loop(tiling);
   else
     epilogue_unrolled(tiling);
+  end_if(emitter, join);
   nest->vector = tiling->vector;
 }
 
@@ -370,14 +430,59 @@ static void walk_columns(Tiling *tiling, int position, int loop, int most) {
   if (lanes) tiling->last_mask = NULL;
 }
 
+static void walk(Tiling *tiling, int position);
+
+static LLVMValueRef both(LLVMBuilderRef builder, LLVMValueRef known, LLVMValueRef a, LLVMValueRef b) {
+  LLVMValueRef same = LLVMBuildICmp(builder, LLVMIntEQ, a, b, "");
+  return known ? LLVMBuildAnd(builder, known, same, "") : same;
+}
+
+/* A folded loop outside the rows, one index a piece or, if it is the cut one, one chunk of it. */
+static void walk_pieces(Tiling *tiling, int position, int loop) {
+  Nest *nest = &tiling->nest;
+  Emitter *emitter = nest->work->emitter;
+  LLVMBuilderRef builder = emitter->builder;
+  bool cut = loop == tiling->chunked;
+  int64_t trip = nest->trip[loop], step = cut ? tiling->chunk : 1;
+  LLVMValueRef start = nest->start[loop], stop = nest->stop[loop], first = tiling->first, last = tiling->last;
+  Looping looping;
+  loop_open(emitter, &looping, start, stop, step, trip, NULL, 0);
+  LLVMValueRef end = LLVMBuildNSWAdd(builder, looping.index, const_i64(emitter, step), "");
+  tiling->first = both(builder, first, looping.index, start);
+  if (cut) {
+    bool even = trip > 0 && trip % step == 0;
+    LLVMValueRef inside = LLVMBuildICmp(builder, LLVMIntSLT, end, stop, "");
+    if (!even) end = LLVMBuildSelect(builder, inside, end, stop, "");
+    tiling->last = both(builder, last, end, stop);
+    nest->start[loop] = looping.index, nest->stop[loop] = end, nest->trip[loop] = even ? step : -1;
+    tiling->chunked = -1;
+    walk(tiling, position);
+    tiling->chunked = loop;
+    nest->start[loop] = start, nest->stop[loop] = stop, nest->trip[loop] = trip;
+  } else {
+    tiling->last = both(builder, last, end, stop);
+    nest->at[loop] = looping.index;
+    nest_addresses(nest, position);
+    walk(tiling, position + 1);
+  }
+  loop_close(emitter, &looping, NULL);
+  tiling->first = first, tiling->last = last;
+}
+
 static void walk(Tiling *tiling, int position) {
   Nest *nest = &tiling->nest;
+  if (tiling->waiting && tiling->chunked >= 0 && position == tiling->pieces + tiling->outside) {
+    walk_pieces(tiling, position, tiling->chunked);
+    return;
+  }
   if (position == nest->kept) {
     emit_tile(tiling);
     return;
   }
   int loop = nest->order[position];
-  if (loop == tiling->row)
+  if (loop >= nest->stage->nkept)
+    walk_pieces(tiling, position, loop);
+  else if (loop == tiling->row)
     walk_rows(tiling, position);
   else if (loop == tiling->column)
     walk_columns(tiling, position, loop, tiling->most_columns);
@@ -465,6 +570,77 @@ static void avoid_remainders(Tiling *tiling) {
   tiling->most_columns = best_columns;
 }
 
+/* ---- where the fold is cut ---- */
+
+/* A loop's most indices in a task; -1: unknown. */
+static int64_t most_indices(const Nest *nest, int loop) {
+  if (nest->trip[loop] > 0) return nest->trip[loop];
+  return loop < nest->work->kernel->ntasks ? nest->work->kernel->tasks[loop].tile : -1;
+}
+
+/* Which folded loops stand outside the rows: as few as leave `piece` points inside. False: none. */
+static bool cut_fold(Tiling *tiling, int64_t piece) {
+  Nest *nest = &tiling->nest;
+  int64_t inside = 1;
+  for (int loop = nest->stage->nkept; loop < nest->stage->nloops; loop++) {
+    if (nest->stage->loops[loop].extent->low < 1) return false; /* nothing would be stored */
+  }
+  for (int position = nest->count - 1; position >= nest->kept; position--) {
+    int loop = nest->order[position];
+    int64_t trip = nest->trip[loop], chunk = MAX(piece / inside, 1);
+    if (trip > 0 && trip <= chunk) {
+      inside *= trip;
+      continue;
+    }
+    bool cut = chunk > 1 || position == nest->count - 1;
+    int64_t pieces = (trip + chunk - 1) / chunk;
+    for (int64_t more = pieces; trip > 0 && more <= 2 * pieces; more++) {
+      chunk = (trip + pieces - 1) / pieces;
+      if (trip % more) continue;
+      chunk = trip / more;
+      break;
+    }
+    tiling->chunked = cut ? loop : -1;
+    tiling->chunk = chunk;
+    tiling->outside = position - nest->kept + !cut;
+    return true;
+  }
+  return false;
+}
+
+/* Brings the order into that of pieces. Loops that move inside the pieces are those that the operand with lanes does not vary
+ * with, from the rows outwards, as long as their accumulators find room. */
+static void order_pieces(Tiling *tiling, int64_t piece) {
+  enum { ROOM = 32 << 10 };
+  Nest *nest = &tiling->nest;
+  Work *work = nest->work;
+  int outer[MAX_LOOPS], inner[MAX_LOOPS], nouter = 0, ninner = 0;
+  int64_t bytes = (int64_t)tiling->most_columns * LANES * 4;
+  if (piece <= 0 || tiling->folded || tiling->row < 0 || !cut_fold(tiling, piece)) return;
+  for (int position = nest->kept - 1; position >= 0; position--) {
+    int loop = nest->order[position];
+    int64_t most = most_indices(nest, loop);
+    bool columns = loop == tiling->vector || loop == tiling->column;
+    bool moves = !columns && !varies(tiling->operand[1], loop) && most > 0 && bytes * most <= ROOM;
+    if (loop == tiling->row && !moves) return;
+    if (!moves) {
+      outer[nouter++] = loop;
+      continue;
+    }
+    bytes *= most;
+    tiling->room[loop] = most;
+    inner[ninner++] = loop;
+  }
+  int folded[MAX_LOOPS], count = 0;
+  for (int k = 0; k < tiling->outside; k++) folded[k] = nest->order[nest->kept + k];
+  while (nouter > 0) nest->order[count++] = outer[--nouter];
+  tiling->pieces = count;
+  for (int k = 0; k < tiling->outside; k++) nest->order[count++] = folded[k];
+  while (ninner > 0) nest->order[count++] = inner[--ninner];
+  nest->kept = count;
+  tiling->waiting = stack_vectors(work, bytes / (LANES * 4));
+}
+
 void emit_contract(Work *work, const Stage *stage) {
   const Tile *tile = &stage->tile;
   Tiling tiling = {.most_rows = MAX(tile->rows, 1), .most_columns = MAX(tile->columns, 1), .rows = 1, .columns = 1};
@@ -481,13 +657,15 @@ void emit_contract(Work *work, const Stage *stage) {
     emit_fold(work, stage);
     return;
   }
-  nest_collapse(nest, bit(tile->vector) | bit(tile->row) | bit(tile->column));
+  uint32_t kept = tile->piece > 0 ? (1u << stage->nkept) - 1 : 0; /* loops that move are loops of the plan */
+  nest_collapse(nest, kept | bit(tile->vector) | bit(tile->row) | bit(tile->column));
   tiling.vector = nest->vector;
   tiling.row = many(nest, tile->row);
   tiling.column = many(nest, tile->column);
   tiling.folded = tiling.vector >= stage->nkept;
   avoid_remainders(&tiling);
   tile_order(&tiling);
+  order_pieces(&tiling, tile->piece);
   nest->before = 0;
   nest_start(nest);
   nest->before = stage->after;

@@ -101,6 +101,67 @@ static void swap_operands(Stage *stage) {
   product->b = a;
 }
 
+/* ---- deep folds ---- */
+
+/* A contraction whose operand with lanes outgrows a processor's own cache. It is cut along columns as well, in tasks of many
+ * rows, and its fold in pieces: so that each part of that operand comes from afar once a task, not once a row of tiles. */
+enum { DEEP_FOLD = 768, DEEP_BYTES = 1 << 20, DEEP_PIECE = 512, DEEP_ROWS = 128, DEEP_COLUMNS = 64 };
+
+typedef struct Deep {
+  const Access *narrow, *wide; /* NULL: the fold is not deep */
+  int lanes;
+} Deep;
+
+static Deep deep_along(const Stage *stage, int loop, const Access *narrow, const Access *wide) {
+  double rows = 1, columns = 1, folded = 1;
+  if (stride_along(wide, loop) != STRIDE_ONE || depends_on(narrow, loop)) return (Deep){0};
+  for (int k = 0; k < stage->nloops; k++) {
+    bool row = depends_on(narrow, k), column = depends_on(wide, k);
+    if (k >= stage->nkept) folded *= extent_of(stage, k);
+    if (k < stage->nkept && row && !column) rows *= extent_of(stage, k);
+    if (k < stage->nkept && column && !row) columns *= extent_of(stage, k);
+  }
+  bool deep = folded >= DEEP_FOLD && folded * columns * 4 >= DEEP_BYTES && columns >= DEEP_COLUMNS && rows >= 16;
+  return deep ? (Deep){.narrow = narrow, .wide = wide, .lanes = loop} : (Deep){0};
+}
+
+static Deep deep_fold(const Stage *stage) {
+  Deep none = {0};
+  if (stage->kind != STAGE_CONTRACT) return none;
+  Operands operands = operands_of(stage);
+  for (int loop = stage->nkept - 1; loop >= 0; loop--) {
+    Deep deep = deep_along(stage, loop, operands.a, operands.b);
+    if (!deep.wide) deep = deep_along(stage, loop, operands.b, operands.a);
+    if (deep.wide) return deep;
+  }
+  return none;
+}
+
+/* The largest part of an extent, up to `most`, that leaves no rest, or one that leaves a small one. */
+static int64_t even_part(const Dim *extent, int64_t most) {
+  int64_t whole;
+  if (extent->high <= most) return extent->high;
+  for (int64_t part = most; dim_is_constant(extent, &whole) && 2 * part > most; part--) {
+    if (whole % part == 0) return part;
+  }
+  return most;
+}
+
+static void choose_deep_tasks(Kernel *kernel, const Deep *deep) {
+  int64_t most = DEEP_ROWS;
+  for (int loop = kernel->ntasks - 1; loop >= 0; loop--) {
+    Loop *task = &kernel->tasks[loop];
+    bool row = depends_on(deep->narrow, loop), column = depends_on(deep->wide, loop);
+    task->tile = 1;
+    if (loop == deep->lanes) task->tile = (int)MIN(task->extent->high, DEEP_COLUMNS);
+    if (!row || column || (task->extent->kind != DIM_CONSTANT && 2 * most < DEEP_ROWS)) continue;
+    task->tile = (int)even_part(task->extent, MAX(most, 1));
+    most /= task->tile;
+  }
+}
+
+/* ---- the cheapest tile ---- */
+
 static double vectors_of(double extent) { return (double)((int64_t)(extent + LANES - 1) / LANES); }
 
 static double reach_of(const Stage *stage, int loop) {
@@ -174,7 +235,9 @@ static double results_of(const Stage *stage) {
 
 static void choose_tile(Stage *stage, const TargetCosts *costs) {
   double best = -1;
+  Deep deep = deep_fold(stage);
   for (int loop = 0; loop < stage->nloops; loop++) {
+    if (deep.wide && loop != deep.lanes) continue;
     for (int swapped = 0; swapped < 2; swapped++, swap_operands(stage)) {
       Operands operands = operands_of(stage);
       double cycles;
@@ -203,6 +266,7 @@ static void choose_tile(Stage *stage, const TargetCosts *costs) {
       (stage->tile.row >= 0 && depends_on(operands_of(stage).b, stage->tile.row))) {
     swap_operands(stage);
   }
+  if (deep.wide) stage->tile.piece = DEEP_PIECE;
 }
 
 /* ---- tasks ---- */
@@ -256,6 +320,15 @@ static void choose_tasks(Kernel *kernel, const TargetCosts *costs) {
     if (kernel->tasks[loop].tile > 1) break;
     cycles = each;
   }
+}
+
+static void choose_cut(Kernel *kernel, const TargetCosts *costs) {
+  Deep deep = {0};
+  for (int k = 0; k < kernel->stages.count && !deep.wide; k++) deep = deep_fold(&kernel->stages.items[k]);
+  if (deep.wide)
+    choose_deep_tasks(kernel, &deep);
+  else
+    choose_tasks(kernel, costs);
   for (int k = 0; k < kernel->stages.count; k++) {
     for (int loop = 0; loop < MAX_LOOPS; loop++) {
       kernel->stages.items[k].loops[loop].tile = loop < kernel->ntasks ? kernel->tasks[loop].tile : 0;
@@ -317,7 +390,7 @@ static void make_local(Plan *plan, const TargetCosts *costs) {
 void plan_schedule(Plan *plan, const TargetCosts *costs) {
   for (int k = 0; k < plan->kernels.count; k++) {
     Kernel *kernel = &plan->kernels.items[k];
-    choose_tasks(kernel, costs);
+    choose_cut(kernel, costs);
     for (int s = 0; s < kernel->stages.count; s++) {
       Stage *stage = &kernel->stages.items[s];
       if (stage->kind == STAGE_CONTRACT) {

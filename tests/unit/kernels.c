@@ -316,6 +316,7 @@ static void change_tile(Stage *stage) {
   }
   tile.rows = tile.row < 0 ? 1 : 1 + (int)draw(14);
   tile.columns = tile.column < 0 && !(alone && tile.vector < stage->nkept) ? 1 : 1 + (int)draw(4);
+  tile.piece = (int)draw(2) * (1 + (int)draw(12));
   stage->tile = tile;
 }
 
