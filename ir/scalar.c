@@ -66,8 +66,8 @@ static inline int32_t i32_mod(int32_t a, int32_t b) {
 /* ---- exp and tanh of f32: by way of f64, without branches, so that their loops vectorise ---- */
 
 /* e^x - 1 is power * (1 + rest) - 1, which loses no digits near 0, where the power is 1. To 2e-10 of it for x from -700 to
- * 700, NaN for NaN. x is k ln 2 and at most ln 2 / 2; adding 1.5 * 2^52 rounds to the whole k and leaves it in the low bits,
- * from where it goes into the exponent. */
+ * 700, NaN for NaN. x is k ln 2 and at most ln 2 / 2; adding 1.5 * 2^52 rounds to the whole k and leaves it in the low
+ * bits, from where it goes into the exponent. */
 static inline double rest_of_exp(double x, double *power) {
   const double rounder = 0x1.8p52;
   double shifted = x * 1.4426950408889634 + rounder, y = x - (shifted - rounder) * 0.6931471805599453;

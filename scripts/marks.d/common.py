@@ -24,7 +24,6 @@ class Bench:
         self.work = os.path.join(self.folder, "work")
         self.nnc = os.path.join(self.folder, "release", "nnc")
         self.own = os.path.join(root, "scripts", "marks.d")
-        self.peak = None  # of one thread, in multiply-adds counted as two; once some part has measured it
         for folder in (self.tree, self.work):
             os.makedirs(folder, exist_ok=True)
         self.commit = self.check_out()
@@ -78,8 +77,7 @@ class Bench:
         model = re.search(r"model name\s*:\s*(.*)", open("/proc/cpuinfo").read())
         flags = open("/proc/cpuinfo").read()
         wide = "AVX-512" if " avx512f" in flags else "AVX2" if " avx2" in flags else "neither AVX2 nor AVX-512"
-        peak = f", FMA peak of one thread {self.peak / 1e9:.0f} GFLOP/s" if self.peak else ""
-        return f"{model.group(1) if model else 'unknown'} with {wide}, {os.cpu_count()} processors{peak}"
+        return f"{model.group(1) if model else 'unknown'} with {wide}, {os.cpu_count()} processors"
 
 
 def timed(call):

@@ -161,8 +161,8 @@ static void test_hostile_programs(void **state) {
       "model m\nlayer n = dense(3) * 99999999\nfn f(x: [3]) -> y = n(x)",
       "model m\nstate a: shape(b) = 0\nlayer b = dense(3)\nfn f(x: [3]) -> y = x",
       "model m\nfn f(x: [2, 2, 2, 2, 2, 2, 2, 2, 2]) -> y = x",
-      "model m\ndef g(x) { for i in 0..9999 { x = relu(x) }\n x }\n"
-      "def h(x) { for i in 0..9999 { x = g(x) }\n x }\nfn f(x: [3]) -> y = h(x)",
+      ("model m\ndef g(x) { for i in 0..9999 { x = relu(x) }\n x }\n"
+       "def h(x) { for i in 0..9999 { x = g(x) }\n x }\nfn f(x: [3]) -> y = h(x)"),
       "model m\nfn f(x: [3]) -> y = scan v in x { yield v; yield v }",
       "model m\nfn f(x: [3]) -> y = scan i in 0..0 { yield i }",
       "model m\nstep f(x: [3]) -> y { y = sum(x)\n minimize y by 3 }",
