@@ -178,7 +178,8 @@ static Id transpose_last(Graph *to, Id operand, Map *map, int axis) {
   return turned;
 }
 
-static void choose_lanes(Graph *to, Id *operands, Space *space, const Node *node) {
+/* Gives the dim that lanes should run along, -1 if there is none. */
+static int choose_lanes(Graph *to, Id *operands, Space *space, const Node *node) {
   Strides strides[2] = {strides_through(to, operands[0], space, 0), strides_through(to, operands[1], space, 1)};
   Choice best = {.dim = -1};
   Node with = *node;
@@ -190,23 +191,23 @@ static void choose_lanes(Graph *to, Id *operands, Space *space, const Node *node
     for (int k = 0; k < 2; k++) possible = possible && (!choice.transpose[k] || bare_axis(&space->map[k], d) >= 0);
     if (possible && (best.dim < 0 || choice.cycles < best.cycles)) best = choice;
   }
-  if (best.dim < 0) return;
-  for (int k = 0; k < 2; k++) {
+  for (int k = 0; k < 2 && best.dim >= 0; k++) {
     if (!best.transpose[k]) continue;
     operands[k] = transpose_last(to, operands[k], &space->map[k], bare_axis(&space->map[k], best.dim));
   }
+  return best.dim;
 }
 
 /* The folded dims from the farthest neighbours to the nearest, as the operand that lanes run along lies (the larger one
  * where both have lanes): so it is read from front to back. */
-static void order_folds(const Graph *to, const Id *operands, Space *space) {
+static void order_folds(const Graph *to, const Id *operands, Space *space, int lanes) {
   Strides strides[2] = {strides_through(to, operands[0], space, 0), strides_through(to, operands[1], space, 1)};
   double elements[2] = {1, 1}, reach[MAX_LOOPS];
   int order[MAX_LOOPS], place[MAX_LOOPS], first = space->nresult;
   for (int k = 0; k < 2; k++) {
-    for (int d = 0; d < space->ndims; d++) {
-      if (strides[k].of[d] == 0) elements[k] *= at_bounds(space->extent[d]); /* how often it is read again */
-    }
+    bool has_lanes = lanes < 0 || strides[k].of[lanes] != 0;
+    for (int d = 0; d < space->ndims; d++) elements[k] *= strides[k].of[d] ? at_bounds(space->extent[d]) : 1;
+    if (!has_lanes) elements[k] = 0;
   }
   int wide = elements[1] >= elements[0] ? 1 : 0;
   for (int d = 0; d < space->ndims; d++) {
@@ -255,8 +256,8 @@ static Id linear_node(Graph *to, const Graph *from, Id id, const Id *renamed, vo
     const Type type = *graph_type(to, operands[k]);
     if (needs_copy(to->module, &space, k, &type)) operands[k] = write_out(to, operands[k], &space, k);
   }
-  choose_lanes(to, operands, &space, node);
-  order_folds(to, operands, &space);
+  int lanes = choose_lanes(to, operands, &space, node);
+  order_folds(to, operands, &space, lanes);
   return graph_contract(to, operands[0], operands[1], &space);
 }
 
