@@ -13,7 +13,7 @@
 #include "frontend/frontend.h"
 #include "frontend/syntax.h"
 
-enum { MAX_DEPTH = 100, MAX_ITEMS = 4096, MAX_ARGUMENTS = 16, MAX_UNROLL = 10000, MAX_NODES = 1 << 20 };
+enum { MAX_DEPTH = 100, MAX_ITEMS = 4096, MAX_ARGUMENTS = 16, MAX_UNROLL = 10000, MAX_NODES = 1 << 17 };
 
 typedef struct Builder Builder;
 typedef struct Part Part;
