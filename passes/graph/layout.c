@@ -93,6 +93,11 @@ static void follow_kernels(Module *module) {
 
 /* The order for a value of this type, NULL for the canonical one. */
 static const int8_t *wanted_order(const Layouts *layouts, const Type *type) {
+  /* a kernel's gradient, and all that its update computes, lies as the kernel does */
+  for (int k = 0; k < layouts->module->symbols.count; k++) {
+    const Symbol *symbol = &layouts->module->symbols.items[k];
+    if (symbol->reordered && type_same_sizes(&symbol->type, type)) return symbol->order;
+  }
   for (int k = 0; k < layouts->pictures.count; k++) {
     if (!type_same_sizes(&layouts->pictures.items[k], type)) continue;
     int8_t *order = arena_alloc(layouts->module->arena, MAX_RANK);
@@ -246,7 +251,7 @@ static Graph *layout_graph(Layouts *layouts, const Graph *graph) {
 void pass_layout(Module *module) {
   Layouts layouts = {.module = module};
   for (int k = 0; k < module->symbols.count; k++) {
-    if (module->symbols.items[k].reordered) return;   /* a dump from after this pass, read back */
+    if (module->symbols.items[k].reordered) return; /* a dump from after this pass, read back */
   }
   for (int k = 0; k < module->entries.count; k++) find_in(&layouts, module->entries.items[k]);
   follow_kernels(module);

@@ -189,7 +189,7 @@ static int blocked_loop(const Stage *stage, const Access *in, const Access *out,
   for (int loop = 0; loop < stage->nkept; loop++) {
     if (loop == vector || !depends_on(in, loop) || depends_on(out, loop)) continue;
     if (reach_of(stage, loop) < 2) continue;
-    if (best < 0 || reach_of(stage, loop) >= reach_of(stage, best)) best = loop;   /* rows that lie side by side */
+    if (best < 0 || MIN(reach_of(stage, loop), 8) >= MIN(reach_of(stage, best), 8)) best = loop;
   }
   return best;
 }
