@@ -115,6 +115,7 @@ typedef struct Deep {
 static Deep deep_along(const Stage *stage, int loop, const Access *narrow, const Access *wide) {
   double rows = 1, columns = 1, folded = 1;
   if (stride_along(wide, loop) != STRIDE_ONE || depends_on(narrow, loop)) return (Deep){0};
+  if (extent_of(stage, loop) < 2 * LANES) return (Deep){0};   /* it would not fill them: kw of a kernel, say */
   for (int k = 0; k < stage->nloops; k++) {
     bool row = depends_on(narrow, k), column = depends_on(wide, k);
     if (k >= stage->nkept) folded *= extent_of(stage, k);
