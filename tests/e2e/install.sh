@@ -42,7 +42,8 @@ target_link_libraries(user PRIVATE nnc::nn)
 nnc_add_model(user linear.nn)
 END
 flags=""
-if nm "$build/libnn.a" 2> nm.log | grep -q __asan; then flags="-fsanitize=address,undefined"; fi
+nm "$build/libnn.a" > symbols 2> nm.log
+if grep -q __asan symbols; then flags="-fsanitize=address,undefined"; fi
 cmake -S project -B project/build -Dnnc_DIR="$(dirname "$(find "$PWD/prefix" -name nncConfig.cmake)")" \
   -DCMAKE_C_FLAGS="$flags" > cmake.log 2>&1 || fail 'a project with find_package(nnc)'
 cmake --build project/build > build.log 2>&1 || fail 'building a project with nnc_add_model'
