@@ -39,13 +39,6 @@ static uint64_t hash_node(const Node *node) {
 
 /* ---- equality ---- */
 
-static bool axes_equal(const Axis *a, const Axis *b) {
-  if (a->nterms != b->nterms || a->offset != b->offset || a->divisor != b->divisor) return false;
-  for (int t = 0; t < a->nterms; t++)
-    if (a->dim[t] != b->dim[t] || a->coefficient[t] != b->coefficient[t]) return false;
-  return true;
-}
-
 static bool spaces_equal(const Space *a, const Space *b) {
   if (a == b) return true;
   if (!a || !b || a->ndims != b->ndims || a->nresult != b->nresult || a->nmaps != b->nmaps) return false;
@@ -54,7 +47,7 @@ static bool spaces_equal(const Space *a, const Space *b) {
   for (int m = 0; m < a->nmaps; m++) {
     if (a->map[m].naxes != b->map[m].naxes) return false;
     for (int k = 0; k < a->map[m].naxes; k++)
-      if (!axes_equal(&a->map[m].axis[k], &b->map[m].axis[k])) return false;
+      if (!axis_equal(&a->map[m].axis[k], &b->map[m].axis[k])) return false;
   }
   return true;
 }
