@@ -1,4 +1,4 @@
-/* An argument is a number, a list written out, or else a file. Its shape must be the parameter's; where only the count of
+/* An argument is a number, a list or a text written out, or else a file. Its shape must be the parameter's; where only the count of
  * elements agrees and the ranks do not, it is reshaped, so that a table of [rows, 64] meets pictures of [N, 1, 8, 8]. */
 #include "command/arguments.h"
 
@@ -77,12 +77,25 @@ bool argument_read(Arena *arena, const char *word, Argument *argument, Failure *
   if (tensor_from_list(arena, argument->name, text, &argument->tensor)) return true;
   if (*text == '[')
     return fail(failure, EXIT_INPUT, "%.300s: this is no list of numbers such as [1, 2] or [[1, 2], [3, 4]]", word);
+  size_t length = strlen(text);
+  if (*text == '"') {
+    argument->characters = text + 1;
+    argument->length = length - 2;
+    return (length > 1 && text[length - 1] == '"') ||
+           fail(failure, EXIT_INPUT, "%.300s: the text does not end in '\"'", word);
+  }
   if (strcmp(text, "true") == 0 || strcmp(text, "false") == 0) {
     argument->tensor = tensor_new(arena, argument->name, ELEMENT_BOOL, 0, NULL);
     *(uint8_t *)argument->tensor.data = text[0] == 't';
     return true;
   }
   argument->file = true;
+  if (strncmp(text, "text:", 5) == 0) {
+    char *bytes;
+    bool good = read_plain(arena, text + 5, &bytes, &argument->length, failure);
+    argument->characters = bytes;
+    return good;
+  }
   if (!read_any(arena, text, &argument->tensor, failure)) return false;
   argument->tensor.name = argument->name;
   return true;
@@ -227,6 +240,9 @@ static bool bind(Machine *machine, Call *call, Argument *arguments, int count, b
   for (int p = 0; p < entry->nparameters; p++) {
     const MachineValue *value = &entry->parameters[p];
     const Argument *argument = find_argument(arguments, count, value->name);
+    if (argument && argument->characters)
+      return fail(failure, EXIT_INPUT, "%.100s is a text; only `nnc run --state` knows the indices of its characters",
+                  argument->name);
     if (argument && !dims_from_tensor(machine, value, &argument->tensor, call->dims, failure)) return false;
     if (!argument && !value->has_default && all)
       return fail(failure, EXIT_INPUT, "%s wants %s=..., %s%s", entry->name, value->name, dtype_name(value->dtype),

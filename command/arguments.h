@@ -5,9 +5,12 @@
 
 #include "command/machine.h"
 
-/* What was typed as name=value, read. A number is a tensor of rank 0. */
+/* What was typed as name=value, read. A number is a tensor of rank 0. A text has characters, and no tensor before
+ * prepare_argument has told their indices. */
 typedef struct Argument {
   const char *name, *text; /* text: the value as typed */
+  const char *characters;  /* of a text, `length` bytes; else NULL */
+  size_t length;
   Tensor tensor;
   bool file, used;
 } Argument;
@@ -22,7 +25,7 @@ typedef struct Call {
 
 /* Splits name=value; false if there is no '=' behind a name. */
 bool argument_split(Arena *arena, const char *word, const char **name, const char **value);
-/* A number, [1, 2, [...]] or a file, by what it looks like. */
+/* A number, [1, 2, [...]], "a text", text:FILE or a file of numbers, by what it looks like. */
 bool argument_read(Arena *arena, const char *word, Argument *argument, Failure *failure);
 
 Call call_new(Arena *arena, const Machine *machine, int entry);

@@ -47,16 +47,17 @@ static bool is_file(const char *path) {
   return stat(path, &status) == 0 && !S_ISDIR(status.st_mode);
 }
 
-/* "train-images-idx3-ubyte", with a '.' for the second '-', or .gz; NULL if there is none. */
+/* The path, or with .gz behind it; NULL if there is neither. */
+static const char *find_file(Arena *arena, const char *path) {
+  if (is_file(path)) return path;
+  const char *packed = arena_format(arena, "%s.gz", path);
+  return is_file(packed) ? packed : NULL;
+}
+
+/* "train-images-idx3-ubyte", or with a '.' for the second '-'; NULL if there is none. */
 static const char *find_idx(Arena *arena, const char *folder, const char *part, const char *what, int rank) {
-  const char *paths[] = {arena_format(arena, "%s/%s-%s-idx%d-ubyte", folder, part, what, rank),
-                         arena_format(arena, "%s/%s-%s.idx%d-ubyte", folder, part, what, rank)};
-  for (int i = 0; i < COUNT_OF(paths); i++) {
-    if (is_file(paths[i])) return paths[i];
-    const char *packed = arena_format(arena, "%s.gz", paths[i]);
-    if (is_file(packed)) return packed;
-  }
-  return NULL;
+  const char *dashed = find_file(arena, arena_format(arena, "%s/%s-%s-idx%d-ubyte", folder, part, what, rank));
+  return dashed ? dashed : find_file(arena, arena_format(arena, "%s/%s-%s.idx%d-ubyte", folder, part, what, rank));
 }
 
 static bool idx_part(Arena *arena, Dataset *dataset, const char *name, DataPart *part, Failure *failure) {
@@ -121,11 +122,11 @@ static bool read_folder(Arena *arena, Dataset *dataset, Failure *failure) {
       !idx_part(arena, dataset, "t10k", &dataset->test, failure))
     return false;
   if (dataset->train.columns.list.count) return true;
-  const char *paths[5], *test = arena_format(arena, "%s/test_batch.bin", dataset->path);
+  const char *paths[5], *test = find_file(arena, arena_format(arena, "%s/test_batch.bin", dataset->path));
   int count = 0;
   for (int i = 1; i <= COUNT_OF(paths); i++) {
-    paths[count] = arena_format(arena, "%s/data_batch_%d.bin", dataset->path, i);
-    count += is_file(paths[count]);
+    paths[count] = find_file(arena, arena_format(arena, "%s/data_batch_%d.bin", dataset->path, i));
+    count += paths[count] != NULL;
   }
   if (!count)
     return fail(failure, EXIT_INPUT,
@@ -133,7 +134,7 @@ static bool read_folder(Arena *arena, Dataset *dataset, Failure *failure) {
                 "with .gz), nor data_batch_1.bin",
                 dataset->path);
   return cifar_part(arena, dataset, paths, count, &dataset->train, failure) &&
-         cifar_part(arena, dataset, &test, is_file(test), &dataset->test, failure);
+         cifar_part(arena, dataset, &test, test != NULL, &dataset->test, failure);
 }
 
 /* ---- csv ---- */

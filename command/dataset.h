@@ -16,13 +16,15 @@ typedef struct Dataset {
    * no classes (a csv's column with fractions or negative numbers) or where nobody says which array holds them (npz). */
   int class_count;
   const char **class_names;   /* of labels that were texts: sorted; NULL if the source has no names */
+  const char *characters;     /* of a text: what its indices mean; else NULL */
   const char **feature_names; /* of a csv with a header: of the columns of "x"; else NULL */
 } Dataset;
 
 /* DATA of the command line:
  *
  *   a folder of IDX files    x: u8 of [rows, height, width] as they are; y: i32; parts train and t10k; each may be .gz
- *   a folder of CIFAR-10     data_batch_1.bin ...: x: u8 of [rows, 3, 32, 32]; y: i32; test_batch.bin is the test part
+ *   a folder of CIFAR-10     data_batch_1.bin ...: x: u8 of [rows, 3, 32, 32]; y: i32; test_batch.bin is the test part;
+ *                            each may be .gz
  *   a .csv                   x: f64 of [rows, all columns but the label]; y: i32 (integers from 0, or the index of a text
  *                            in class_names) or f64; `label` names the column or gives its number, NULL is the last one
  *   .npz or .safetensors     the arrays under their names; x_train or train_x, x_test or test_x make two parts of x

@@ -1,12 +1,9 @@
-/* nnc train: the model, the data, and which rows of them are for what; then train_run. */
+/* nnc train: the model's entries, the settings and the data; then train_run. */
 #include "command/train.h"
 
 #include "command/commands.h"
-#include "command/shuffle.h"
-#include "command/train_text.h"
 
 #include <errno.h>
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -79,144 +76,14 @@ static bool read_scalars(Train *train, const char ***bound, int *nbound, Failure
   return true;
 }
 
-/* ---- data ---- */
-
-/* The length of the step's windows: the last axis of its first tensor parameter. */
-static bool window_length(const Train *train, int64_t *length, Failure *failure) {
-  const MachineEntry *entry = &train->machine->entries[train->step];
-  for (int p = 0; p < entry->nparameters; p++) {
-    const MachineValue *value = &entry->parameters[p];
-    size_t characters;
-    if (value->rank != 2) continue;
-    const char *text = shape_axis(value->shape, 1, &characters);
-    int dim = machine_find_dim(train->machine, text, characters);
-    *length = dim >= 0 ? train->machine->dims[dim].high : strtoll(text, NULL, 10);
-    if (*length > 0) return true;
-  }
-  return fail(failure, EXIT_INPUT, "%s has no parameter of two axes that windows of a text could meet", entry->name);
-}
-
-static bool read_data(Train *train, Failure *failure) {
-  const char *path = train->settings->words.items[1];
-  if (strncmp(path, "text:", 5) != 0)
-    return read_dataset(train->arena, path, train->settings->label, &train->data, failure);
-  int64_t length = 0;
-  return window_length(train, &length, failure) && read_text_dataset(train->arena, path + 5, length, &train->data, failure);
-}
-
-static int64_t *all_rows(Arena *arena, int64_t count) {
-  int64_t *rows = NEW_ARRAY(arena, int64_t, count + 1);
-  for (int64_t k = 0; k < count; k++) rows[k] = k;
-  return rows;
-}
-
-/* Parts the rows: every test_every-th for tests, then a share of the rest, chosen by the seed, for validation. */
-static bool part_rows(Train *train, Failure *failure) {
-  const Settings *settings = train->settings;
-  Arena *arena = train->arena;
-  int64_t rows = train->data.train.rows;
-  train->rows = NEW_ARRAY(arena, int64_t, rows + 1);
-  train->held[0].name = "valid";
-  train->held[1].name = "test";
-  if (train->data.test.rows > 0) {
-    if (settings->test_every) return fail(failure, EXIT_INPUT, "--test-every: the data have a part for tests already");
-    train->held[1].rows = all_rows(arena, train->held[1].count = train->data.test.rows);
-  } else if (settings->test_every) {
-    train->held[1].rows = NEW_ARRAY(arena, int64_t, rows + 1);
-  }
-  for (int64_t k = 0; k < rows; k++) {
-    if (settings->test_every && k % settings->test_every == 0)
-      train->held[1].rows[train->held[1].count++] = k;
-    else
-      train->rows[train->count++] = k;
-  }
-  if (settings->valid > 0) {
-    int64_t held = (int64_t)(settings->valid * (double)train->count);
-    if (held == 0)
-      return fail(failure, EXIT_INPUT, "--valid %g: that is not one row of %lld", settings->valid, (long long)train->count);
-    shuffle_rows(train->rows, train->count, (uint64_t)settings->seed, UINT32_MAX); /* an epoch that never comes */
-    train->count -= held;
-    train->held[0].rows = train->rows + train->count;
-    train->held[0].count = held;
-  }
-  train->order = NEW_ARRAY(arena, int64_t, train->count + 1);
-  return true;
-}
-
-/* ---- preparation ---- */
-
-static void keep_numbers(Train *train, const char *key, const double *numbers, int64_t count) {
-  Text text = {0};
-  for (int64_t k = 0; k < count; k++) text_add(&text, "%s%.17g", k ? " " : "", numbers[k]);
-  tensors_set(train->arena, &train->preparation, key, arena_format(train->arena, "%s", text.bytes));
-  text_free(&text);
-}
-
-static void standardize(Arena *arena, DataPart *part, int column, const double *mean, const double *deviation,
-                        int64_t per_row) {
-  Tensor *from = &part->columns.list.items[column];
-  Tensor to = tensor_new(arena, from->name, ELEMENT_F32, from->rank, from->size);
-  for (int64_t i = 0; i < part->rows * per_row; i++) {
-    double number = tensor_number(from, i) - mean[i % per_row], by = deviation[i % per_row];
-    ((float *)to.data)[i] = by > 0 ? (float)(number / by) : 0.0f;
-  }
-  *from = to;
-}
-
-static int find_column(const DataPart *part, const char *name) {
-  for (int c = 0; c < part->columns.list.count; c++)
-    if (strcmp(part->columns.list.items[c].name, name) == 0) return c;
-  return -1;
-}
-
-/* The first data parameter's column, by the figures of the rows to train on alone. */
-static bool standardize_data(Train *train, Failure *failure) {
-  const char *name = feed_first_column(train->machine, train->step, &train->data);
-  int column = name ? find_column(&train->data.train, name) : -1;
-  if (column < 0) return fail(failure, EXIT_INPUT, "--standardize: no column of the data meets the step");
-  const Tensor *x = &train->data.train.columns.list.items[column];
-  if (x->type == ELEMENT_U8 || x->type == ELEMENT_I32 || x->type == ELEMENT_BOOL)
-    return fail(failure, EXIT_INPUT, "--standardize: '%.100s' holds %s, not floats", name, element_name(x->type));
-  int64_t per_row = tensor_count(x) / x->size[0];
-  double *mean = NEW_ARRAY(train->arena, double, per_row + 1), *deviation = NEW_ARRAY(train->arena, double, per_row + 1);
-  for (int64_t k = 0; k < train->count; k++)
-    for (int64_t i = 0; i < per_row; i++) mean[i] += tensor_number(x, train->rows[k] * per_row + i) / (double)train->count;
-  for (int64_t k = 0; k < train->count; k++)
-    for (int64_t i = 0; i < per_row; i++) {
-      double off = tensor_number(x, train->rows[k] * per_row + i) - mean[i];
-      deviation[i] += off * off / (double)train->count;
-    }
-  for (int64_t i = 0; i < per_row; i++) deviation[i] = sqrt(deviation[i]);
-  standardize(train->arena, &train->data.train, column, mean, deviation, per_row);
-  int test = find_column(&train->data.test, name);
-  if (test >= 0) standardize(train->arena, &train->data.test, test, mean, deviation, per_row);
-  /* Kept under the parameter's name, by which `run` meets it again. */
-  const MachineEntry *entry = &train->machine->entries[train->step];
-  const char *parameter = name;
-  for (int p = entry->nparameters - 1; p >= 0; p--)
-    if (entry->parameters[p].rank > 0) parameter = entry->parameters[p].name;
-  keep_numbers(train, arena_format(train->arena, KEY_MEAN "%s", parameter), mean, per_row);
-  keep_numbers(train, arena_format(train->arena, KEY_DEVIATION "%s", parameter), deviation, per_row);
-  return true;
-}
-
-static void keep_classes(Train *train) {
-  if (!train->data.class_names) return;
-  Text text = {0};
-  for (int k = 0; k < train->data.class_count; k++) text_add(&text, "%s%s", k ? "\n" : "", train->data.class_names[k]);
-  tensors_set(train->arena, &train->preparation, KEY_CLASSES, arena_format(train->arena, "%s", text.bytes));
-  text_free(&text);
-}
-
 /* ---- all together ---- */
 
 /* What a resumed run was not told it takes from the file. */
 static bool settings_of_file(Train *train, Settings *settings, Failure *failure) {
-  Tensors file = {0};
   long long seed, rows, batch;
   int shuffled;
-  if (!read_all(train->arena, settings->resume, &file, failure)) return false;
-  const char *order = tensors_get(&file, KEY_ORDER);
+  if (!read_all(train->arena, settings->resume, &train->kept, failure)) return false;
+  const char *order = tensors_get(&train->kept, KEY_ORDER);
   if (!order || sscanf(order, "%lld %lld %lld %d", &seed, &rows, &batch, &shuffled) != 4) return true; /* told later */
   if (!settings->seed_given) settings->seed = seed;
   if (settings->batch == 0) settings->batch = batch;
@@ -255,13 +122,10 @@ static bool set_up(Train *train, Settings *settings, Failure *failure) {
       NEW_ARRAY(train->arena, double, (train->test >= 0 ? train->machine->entries[train->test].nresults : 0) + 1);
   train->saved_step = -1;
   if (!machine_init(train->machine, (uint64_t)settings->seed, failure)) return false;
-  if (settings->state && !checkpoint_load(train->arena, train->machine, settings->state, settings->partial, NULL, failure))
+  if (settings->state &&
+      !checkpoint_load(train->arena, train->machine, settings->state, settings->partial, &train->kept, failure))
     return false;
-  if (!read_data(train, failure) || !part_rows(train, failure)) return false;
-  if (train->count == 0) return fail(failure, EXIT_INPUT, "%.300s: no row is left to train on", train->data.path);
-  if (settings->standardize && !standardize_data(train, failure)) return false;
-  keep_classes(train);
-  if (!make_feeds(train, bound, nbound, failure)) return false;
+  if (!train_read_data(train, failure) || !make_feeds(train, bound, nbound, failure)) return false;
   return !settings->resume || train_resume(train, failure);
 }
 

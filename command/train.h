@@ -1,17 +1,15 @@
-/* Training: what the files of `nnc train` share. train.c sets up, train_loop.c runs, train_state.c keeps and restores. */
+/* Training: what the files of `nnc train` share. train.c sets up, train_data.c reads the data, train_loop.c
+ * runs, train_state.c keeps and restores. */
 #ifndef NNC_TRAIN_H
 #define NNC_TRAIN_H
 
 #include "command/checkpoint.h"
 #include "command/feed.h"
+#include "command/prepare.h"
 #include "command/progress.h"
 #include "command/schedule.h"
 
-/* Metadata of a checkpoint. Those of data, which `run` applies too: */
-#define KEY_CLASSES "nnc.classes" /* names of classes, one a line */
-#define KEY_MEAN "nnc.mean."      /* + parameter: numbers, one for each element of a row */
-#define KEY_DEVIATION "nnc.deviation."
-/* and those of the place where a run stands: */
+/* Metadata of a checkpoint beside those of prepare.h: the place where a run stands. */
 #define KEY_PLACE "nnc.place"  /* epoch, batch within it, steps so far */
 #define KEY_ORDER "nnc.order"  /* seed, rows, rows of a batch, shuffled or not */
 #define KEY_SUMS "nnc.sums"    /* weight, then sums of the results of this epoch so far; hexadecimal floats */
@@ -36,6 +34,7 @@ typedef struct Train {
   Held held[2];                 /* the part for validation, the part for tests */
   Schedule *schedules;          /* by parameter of the step */
   bool *scheduled;
+  Tensors kept;        /* what the checkpoint of --state or --resume holds */
   Tensors preparation; /* metadata on the data alone */
   /* where it stands */
   int64_t epoch, batch, steps;
@@ -52,6 +51,8 @@ typedef struct Train {
   Text log;
 } Train;
 
+/* Fills data, rows, count, held (but for the feeds) and preparation. */
+bool train_read_data(Train *train, Failure *failure);
 bool train_shuffles(const Settings *settings);
 bool train_run(Train *train, Failure *failure);
 /* Averages of the test fn's results over held-out rows, in `averages`, by result. */

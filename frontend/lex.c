@@ -33,27 +33,12 @@ static void fault(Lexer *lexer, uint32_t offset, const char *message) {
 
 /* ---- characters ---- */
 
-/* Bytes of the well-formed UTF-8 character at text[at], 0 if there is none. */
-static uint32_t character_bytes(const Source *source, uint32_t at) {
-  const unsigned char *text = (const unsigned char *)source->text + at;
-  size_t left = source->length - at;
-  if (text[0] < 0x80) return 1;
-  uint32_t length = text[0] < 0xC2 ? 0 : text[0] < 0xE0 ? 2 : text[0] < 0xF0 ? 3 : text[0] < 0xF5 ? 4 : 0;
-  if (!length || length > left) return 0;
-  for (uint32_t i = 1; i < length; i++)
-    if ((text[i] & 0xC0) != 0x80) return 0;
-  /* No longer form than needed, no halves of UTF-16 pairs, nothing above U+10FFFF. */
-  if ((text[0] == 0xE0 && text[1] < 0xA0) || (text[0] == 0xED && text[1] > 0x9F)) return 0;
-  if ((text[0] == 0xF0 && text[1] < 0x90) || (text[0] == 0xF4 && text[1] > 0x8F)) return 0;
-  return length;
-}
-
 /* Only the first of each kind is told: a file in another encoding has thousands. */
 static void check_encoding(Lexer *lexer) {
   const Source *source = lexer->source;
   bool told_encoding = false, told_zero = false;
   for (uint32_t at = 0; at < source->length;) {
-    uint32_t bytes = character_bytes(source, at);
+    uint32_t bytes = (uint32_t)character_bytes(source->text + at, source->length - at);
     if (!bytes && !told_encoding) {
       fault(lexer, at, "this is not UTF-8");
       help_for(lexer->diagnostics, "save the file in the encoding UTF-8");
@@ -336,7 +321,8 @@ static const struct Sign {
 static TokenKind unexpected(Lexer *lexer, const Token *token) {
   Place place = {lexer->source, token->offset, NULL, NULL};
   const char *text = lexer->source->text + token->offset;
-  uint32_t bytes = character_bytes(lexer->source, token->offset);
+  uint32_t bytes =
+      (uint32_t)character_bytes(lexer->source->text + token->offset, lexer->source->length - token->offset);
   lexer->at += bytes ? bytes : 1;
   if (!bytes || !*text) return TOKEN_ERROR; /* told by check_encoding */
   if (bytes == 1 && !isprint((unsigned char)*text))

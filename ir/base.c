@@ -244,6 +244,20 @@ void text_free(Text *text) {
   *text = (Text){0};
 }
 
+size_t character_bytes(const char *text, size_t left) {
+  unsigned char first = left ? (unsigned char)text[0] : 0xFF;
+  if (first < 0x80) return 1;
+  size_t length = first < 0xC2 ? 0 : first < 0xE0 ? 2 : first < 0xF0 ? 3 : first < 0xF5 ? 4 : 0;
+  if (!length || length > left) return 0;
+  for (size_t i = 1; i < length; i++)
+    if (((unsigned char)text[i] & 0xC0) != 0x80) return 0;
+  /* No longer form than needed, no halves of UTF-16 pairs, nothing above U+10FFFF. */
+  unsigned char second = (unsigned char)text[1];
+  if ((first == 0xE0 && second < 0xA0) || (first == 0xED && second > 0x9F)) return 0;
+  if ((first == 0xF0 && second < 0x90) || (first == 0xF4 && second > 0x8F)) return 0;
+  return length;
+}
+
 /* A decimal of at most DBL_DIG (15) digits survives the way to a double and back, so %.15g, which drops trailing zeros,
  * finds it if there is one; below the normal numbers that does not hold, and the search starts at 1 digit. */
 void text_add_number(Text *text, double number, bool single) {

@@ -70,6 +70,8 @@ void text_add_list(Text *text, const char *format, va_list list);
 void text_add_bytes(Text *text, const char *bytes, size_t length);
 void text_clear(Text *text);
 void text_free(Text *text);
+/* Bytes of the well-formed UTF-8 character that `text` begins with; 0 if the first of the bytes `left` begin none. */
+size_t character_bytes(const char *text, size_t left);
 /* The shortest decimal that reads back as the same double (as the same float, if single), always with a '.', an 'e', or
  * "inf"/"nan", so that a reader can tell it from an integer. */
 void text_add_number(Text *text, double number, bool single);

@@ -162,14 +162,7 @@ static void print_head(const Place *place, const char *kind, Text *out) {
 static uint32_t printable(const char *text, uint32_t at, uint32_t end) {
   unsigned char first = (unsigned char)text[at];
   if (first < 0x80) return first >= 0x20 && first != 0x7F;
-  uint32_t length = first >= 0xC2 && first < 0xE0   ? 2
-                    : first >= 0xE0 && first < 0xF0 ? 3
-                    : first >= 0xF0 && first < 0xF5 ? 4
-                                                    : 0;
-  if (!length || at + length > end) return 0;
-  for (uint32_t i = 1; i < length; i++)
-    if (begins_character(text[at + i])) return 0;
-  return length;
+  return (uint32_t)character_bytes(text + at, end - at);
 }
 
 /* The line, and a caret under the place: two columns in, without its indentation, and at most EXCERPT_WIDTH wide. */
