@@ -321,8 +321,7 @@ static const struct Sign {
 static TokenKind unexpected(Lexer *lexer, const Token *token) {
   Place place = {lexer->source, token->offset, NULL, NULL};
   const char *text = lexer->source->text + token->offset;
-  uint32_t bytes =
-      (uint32_t)character_bytes(lexer->source->text + token->offset, lexer->source->length - token->offset);
+  uint32_t bytes = (uint32_t)character_bytes(lexer->source->text + token->offset, lexer->source->length - token->offset);
   lexer->at += bytes ? bytes : 1;
   if (!bytes || !*text) return TOKEN_ERROR; /* told by check_encoding */
   if (bytes == 1 && !isprint((unsigned char)*text))
