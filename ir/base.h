@@ -28,11 +28,11 @@ enum { EXIT_GOOD = 0, EXIT_DIFFERS = 1, EXIT_INPUT = 2, EXIT_ENVIRONMENT = 3, EX
 typedef struct Arena Arena;
 Arena *arena_new(void);
 void arena_free(Arena *arena);
-void *arena_alloc(Arena *arena, size_t bytes);                   /* zeroed, aligned to 16; never NULL */
+void *arena_alloc(Arena *arena, size_t bytes); /* zeroed, aligned to 16; never NULL */
 void *arena_copy(Arena *arena, const void *from, size_t bytes);
 char *arena_format(Arena *arena, const char *format, ...) PRINTF_LIKE(2, 3);
 char *arena_format_list(Arena *arena, const char *format, va_list list);
-size_t arena_bytes(const Arena *arena);                           /* all that was handed out, for --time */
+size_t arena_bytes(const Arena *arena); /* all that was handed out, for --time */
 
 /* A growable array: Vec(Node) nodes; PUSH(arena, &nodes, node) adds one at the end. Items move when the
  * array grows: keep indices, not pointers, across a PUSH. */
@@ -44,11 +44,11 @@ size_t arena_bytes(const Arena *arena);                           /* all that wa
 #define PUSH(arena, vec, item)                                                                                             \
   (*(vec_grow((arena), (void **)&(vec)->items, &(vec)->count, &(vec)->capacity, sizeof *(vec)->items),                     \
      &(vec)->items[(vec)->count++]) = (item))
-void vec_grow(Arena *arena, void **items, int *count, int *capacity, size_t item_bytes);   /* room for one more */
+void vec_grow(Arena *arena, void **items, int *count, int *capacity, size_t item_bytes); /* room for one more */
 
 #define NEW(arena, T) ((T *)arena_alloc((arena), sizeof(T)))
 #define NEW_ARRAY(arena, T, count) ((T *)arena_alloc_array((arena), (size_t)(count), sizeof(T)))
-void *arena_alloc_array(Arena *arena, size_t count, size_t item_bytes);   /* a product that wraps is a bug() */
+void *arena_alloc_array(Arena *arena, size_t count, size_t item_bytes); /* a product that wraps is a bug() */
 #define COUNT_OF(array) ((int)(sizeof(array) / sizeof *(array)))
 #define MIN(a, b) ((a) < (b) ? (a) : (b))
 #define MAX(a, b) ((a) > (b) ? (a) : (b))
@@ -58,7 +58,7 @@ void *arena_alloc_array(Arena *arena, size_t count, size_t item_bytes);   /* a p
 /* Interned: equal names are equal pointers for the life of the process, so names are compared with ==. */
 const char *intern(const char *text);
 const char *intern_length(const char *text, size_t length);
-uint64_t hash_bytes(const void *bytes, size_t length);   /* FNV-1a; the same on every machine: random streams use it */
+uint64_t hash_bytes(const void *bytes, size_t length); /* FNV-1a; the same on every machine: random streams use it */
 
 /* Text that grows in memory, kept zero-terminated. */
 typedef struct Text {
@@ -82,27 +82,27 @@ const char *nearest_name(const char *typed, const char *const *names, int count)
 
 bool add_checked(int64_t a, int64_t b, int64_t *result);
 bool multiply_checked(int64_t a, int64_t b, int64_t *result);
-int64_t floor_divide(int64_t a, int64_t b);   /* b != 0 */
-int64_t floor_modulo(int64_t a, int64_t b);   /* b != 0; the sign of b */
+int64_t floor_divide(int64_t a, int64_t b); /* b != 0 */
+int64_t floor_modulo(int64_t a, int64_t b); /* b != 0; the sign of b */
 int64_t round_up(int64_t value, int64_t to);
 
 /* ---- places in source text ---- */
 
 typedef struct Source {
-  const char *name;    /* as the user typed it; "prelude.nn" for the prelude */
-  const char *text;    /* zero-terminated */
+  const char *name; /* as the user typed it; "prelude.nn" for the prelude */
+  const char *text; /* zero-terminated */
   size_t length;
-  bool users;          /* false for the prelude: a place in it becomes a note */
+  bool users; /* false for the prelude: a place in it becomes a note */
 } Source;
 
 /* Where something was written: a byte offset, and, inside a def, the call that led there. */
 typedef struct Place {
   const Source *source;
   uint32_t offset;
-  const struct Place *caller;   /* where the def was called, or NULL */
-  const char *inside;           /* what was called: "Basic(256)" */
+  const struct Place *caller; /* where the def was called, or NULL */
+  const char *inside;         /* what was called: "Basic(256)" */
 } Place;
-void place_position(const Place *place, int *line, int *column);   /* both from 1; columns count characters */
+void place_position(const Place *place, int *line, int *column); /* both from 1; columns count characters */
 
 /* ---- faults in source text: collected, so that one does not hide the next ---- */
 
@@ -110,8 +110,8 @@ typedef struct Diagnostics Diagnostics;
 Diagnostics *diagnostics_new(Arena *arena);
 void error_at(Diagnostics *diagnostics, const Place *place, const char *format, ...) PRINTF_LIKE(3, 4);
 void warning_at(Diagnostics *diagnostics, const Place *place, const char *format, ...) PRINTF_LIKE(3, 4);
-void note_at(Diagnostics *diagnostics, const Place *place, const char *format, ...) PRINTF_LIKE(3, 4);   /* of the last */
-void help_for(Diagnostics *diagnostics, const char *format, ...) PRINTF_LIKE(2, 3);                     /* of the last */
+void note_at(Diagnostics *diagnostics, const Place *place, const char *format, ...) PRINTF_LIKE(3, 4); /* of the last */
+void help_for(Diagnostics *diagnostics, const char *format, ...) PRINTF_LIKE(2, 3);                    /* of the last */
 int diagnostics_errors(const Diagnostics *diagnostics);
 /* All of them in source order, as language.md's "Errors" shows; notes through defs are made from Place.caller. */
 void diagnostics_print(const Diagnostics *diagnostics, FILE *out);
@@ -120,8 +120,8 @@ void diagnostics_text(const Diagnostics *diagnostics, Text *out);
 /* ---- faults of files, flags and machines: one sentence and an exit code ---- */
 
 typedef struct Failure {
-  int code;              /* 0: none; else EXIT_INPUT, EXIT_ENVIRONMENT, EXIT_NUMBERS */
-  char message[1024];    /* "digits.csv:12: ...", without "error: " and newline */
+  int code;           /* 0: none; else EXIT_INPUT, EXIT_ENVIRONMENT, EXIT_NUMBERS */
+  char message[1024]; /* "digits.csv:12: ...", without "error: " and newline */
 } Failure;
 /* Fills the failure (the first one is kept) and returns false, so that a function can `return fail(...)`. */
 bool fail(Failure *failure, int code, const char *format, ...) PRINTF_LIKE(3, 4);
