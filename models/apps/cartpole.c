@@ -1,6 +1,6 @@
 /* A pole on a cart, and two compiled models that learn to keep it upright.
  *
- *     cartpole dqn|policy [seed]
+ *     cartpole dqn|policy|random [seed]
  *
  * Each 0.02 s the cart is pushed left or right; a turn that the pole and the cart outlast brings a reward of 1. An episode
  * ends when the pole leans by more than 12 degrees, when the cart is 2.4 m off, or after 500 turns, so 500 is the most that
@@ -9,7 +9,8 @@
  *
  * `dqn` keeps what it met in a ring and learns from draws out of it, a step of the net for a turn of the cart; `policy`
  * plays 16 episodes, learns once from all of them, and forgets them. Either stops when 100 episodes, played as well as it
- * knows, bring 490 in the mean; what is reported then is the mean of 100 new ones. All numbers follow from the seed. */
+ * knows, bring 490 in the mean; what is reported then is the mean of 100 new ones. `random` knows nothing. All numbers
+ * follow from the seed. */
 #include <math.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -240,11 +241,29 @@ static int learn_by_policy(uint64_t seed) {
   return code;
 }
 
+/* ---- knowing nothing ---- */
+
+static void choose_randomly(const void *model, int count, const float (*state)[FEATURES], int32_t *action) {
+  (void)model;
+  (void)state;
+  for (int k = 0; k < count; k++) action[k] = (int32_t)(random_bits() & 1);
+}
+
+static int play_randomly(uint64_t seed) {
+  (void)seed;
+  printf("mean return of %d new episodes: %.1f\n", TESTS, play_tests(choose_randomly, NULL));
+  return 0;
+}
+
 int main(int count, char **words) {
+  static const struct {
+    const char *name;
+    int (*play)(uint64_t seed);
+  } ways[] = {{"dqn", learn_by_dqn}, {"policy", learn_by_policy}, {"random", play_randomly}};
   uint64_t seed = count > 2 ? strtoull(words[2], NULL, 10) : 0;
   random_state = seed;
-  if (count > 1 && strcmp(words[1], "dqn") == 0) return learn_by_dqn(seed);
-  if (count > 1 && strcmp(words[1], "policy") == 0) return learn_by_policy(seed);
-  fprintf(stderr, "usage: cartpole dqn|policy [seed]\n");
+  for (size_t k = 0; count > 1 && k < sizeof ways / sizeof *ways; k++)
+    if (strcmp(words[1], ways[k].name) == 0) return ways[k].play(seed);
+  fprintf(stderr, "usage: cartpole dqn|policy|random [seed]\n");
   return 2;
 }
