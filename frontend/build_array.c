@@ -292,16 +292,15 @@ static Value builtin_pad(Builder *b, Value *arguments) {
 
 static Value builtin_flip(Builder *b, Value *arguments) {
   Id id;
-  int axis;
-  Value last = value_whole(-1);
+  bool turned[MAX_RANK];
   if (!want_tensor(b, &arguments[0], NONE, &id)) return value_error;
   Type type = *graph_type(b->level->graph, id);
-  if (!want_axis(b, arguments[1].kind == VALUE_ABSENT ? &last : &arguments[1], type.rank, &axis)) return value_error;
+  if (!want_axes(b, &arguments[1], type.rank, turned)) return value_error;
   Space space = {.ndims = type.rank, .nresult = type.rank, .nmaps = 1};
   space.map[0].naxes = type.rank;
   for (int k = 0; k < type.rank; k++) {
     space.extent[k] = type.size[k];
-    space.map[0].axis[k] = k == axis ? axis_affine(k, -1, dim_offset(b->module, type.size[k], -1)) : axis_of(b->module, k);
+    space.map[0].axis[k] = turned[k] ? axis_affine(k, -1, dim_offset(b->module, type.size[k], -1)) : axis_of(b->module, k);
   }
   return value_tensor(b, graph_view(b->level->graph, id, &space, 0));
 }
@@ -353,22 +352,40 @@ static Value builtin_scatter_add(Builder *b, Value *arguments) {
   return value_tensor(b, graph_scatter(graph, base, index, values, axis, batch));
 }
 
-static Value builtin_argsort(Builder *b, Value *arguments) {
-  Id id;
-  if (!want_tensor(b, &arguments[0], NONE, &id)) return value_error;
-  const Type *type = graph_type(b->level->graph, id);
-  if (type->rank == 0 || type->dtype == BOOL) return fault(b, NULL, "'argsort' of %s", type_text(b->module, type));
-  return value_tensor(b, graph_argsort(b->level->graph, id));
+/* An axis and the last one change places. */
+static Id swap_with_last(Builder *b, Id id, int axis) {
+  int order[MAX_RANK], last = graph_type(b->level->graph, id)->rank - 1;
+  if (axis == last) return id;
+  for (int k = 0; k <= last; k++) order[k] = k == axis ? last : k == last ? axis : k;
+  return graph_transpose(b->level->graph, id, order);
 }
 
-static Value builtin_cumsum(Builder *b, Value *arguments) {
+static Value builtin_argsort(Builder *b, Value *arguments) {
   Id id;
   int axis;
   Value last = value_whole(-1);
   if (!want_tensor(b, &arguments[0], NONE, &id)) return value_error;
   const Type *type = graph_type(b->level->graph, id);
-  if (type->dtype == BOOL) return fault(b, NULL, "'cumsum' of a bool tensor");
+  if (type->rank == 0 || type->dtype == BOOL) return fault(b, NULL, "'argsort' of %s", type_text(b->module, type));
   if (!want_axis(b, arguments[1].kind == VALUE_ABSENT ? &last : &arguments[1], type->rank, &axis)) return value_error;
+  id = graph_argsort(b->level->graph, swap_with_last(b, id, axis));
+  return value_tensor(b, swap_with_last(b, id, axis));
+}
+
+/* Without an axis, as NumPy: over all elements in a row. */
+static Value builtin_cumsum(Builder *b, Value *arguments) {
+  Id id;
+  int axis = 0;
+  if (!want_tensor(b, &arguments[0], NONE, &id)) return value_error;
+  const Type *type = graph_type(b->level->graph, id);
+  if (type->dtype == BOOL) return fault(b, NULL, "'cumsum' of a bool tensor");
+  if (arguments[1].kind == VALUE_ABSENT || arguments[1].kind == VALUE_NONE) {
+    const Dim *count = type_count(b->module, type);
+    if (!count) return fault(b, NULL, "%s has too many elements", shape_text(b, type));
+    if (type->rank != 1) id = graph_reshape(b->level->graph, id, 1, &count);
+  } else if (!want_axis(b, &arguments[1], type->rank, &axis)) {
+    return value_error;
+  }
   return value_tensor(b, graph_cumsum(b->level->graph, id, axis));
 }
 
@@ -391,7 +408,7 @@ const Builtin builtins_array[] = {
     {"flip", "x axis?", builtin_flip, NULL},
     {"gather", "x index axis? batch?", builtin_gather, NULL},
     {"scatter_add", "base index values axis? batch?", builtin_scatter_add, NULL},
-    {"argsort", "x", builtin_argsort, NULL},
+    {"argsort", "x axis?", builtin_argsort, NULL},
     {"cumsum", "x axis?", builtin_cumsum, NULL},
     {NULL, NULL, NULL, NULL},
 };

@@ -62,7 +62,7 @@ static Value builtin_bool(Builder *b, Value *arguments) { return convert(b, argu
 /* ---- folds ---- */
 
 /* `axis`: a number, a list of them, or nothing for all. */
-static bool want_axes(Builder *b, const Value *value, int rank, bool *folded) {
+bool want_axes(Builder *b, const Value *value, int rank, bool *folded) {
   memset(folded, 0, MAX_RANK * sizeof *folded);
   if (value->kind == VALUE_ABSENT || value->kind == VALUE_NONE) {
     for (int k = 0; k < rank; k++) folded[k] = true;

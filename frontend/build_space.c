@@ -5,8 +5,12 @@
  * them are folded. An axis is a sum of dims with whole coefficients and an offset, or (such a sum)/divisor. A name that a
  * local binds to a number or a size is that number; any other name is a dim.
  *
+ * An axis with `...` behind it stands for as many as the operand has: "n c s*y+t-p ... -> n c y ..." is a window over any
+ * number of spatial axes. Each has dims of its own, y[0], y[1]; a name that is bound to a list is the list's item there.
+ *
  * A dim's extent is given by name (kh=3), or is the size of an axis where it stands alone, or is the largest for which every
- * index of an axis stays inside; there a negative offset -p is padding, and the same padding is taken to follow the end. */
+ * index of an axis stays inside; there a negative offset -p is padding, and the same padding is taken to follow the end,
+ * or, written -p|q, a padding of q. */
 #include "frontend/build.h"
 
 #include <ctype.h>
@@ -15,15 +19,18 @@
 typedef struct Formula {
   int nterms, dim[2];
   int64_t coefficient[2], divisor;
-  const Dim *offset;
+  const Dim *offset, *behind; /* behind: the padding after the end, if it is told */
 } Formula;
 
 typedef struct Reader {
   Builder *b;
   const char *spec, *at;
   const Arguments *arguments;
+  int item;    /* in an axis written for several: which of them; else -1 */
+  int several; /* how many such an axis stands for in the first operand */
   int ndims;
   const char *name[MAX_LOOPS];
+  bool given[MAX_LOOPS];
   const Dim *extent[MAX_LOOPS];
   int noperands, naxes[2];
   Formula axis[2][MAX_RANK];
@@ -41,6 +48,12 @@ static void skip_blanks(Reader *r) {
 
 /* ---- reading ---- */
 
+/* In an axis written for several, what a list says of this one. */
+static const Value *item_here(const Reader *r, const Value *value) {
+  if (r->item < 0 || value->kind != VALUE_LIST) return value;
+  return r->item < value->list.count ? &value->list.items[r->item] : NULL;
+}
+
 static const Given *find_given(const Reader *r, const char *name) {
   for (int k = 0; k < r->arguments->count; k++) {
     if (r->arguments->items[k].name == name) return &r->arguments->items[k];
@@ -52,22 +65,25 @@ static const Given *find_given(const Reader *r, const char *name) {
 static const Dim *bound_name(Reader *r, const char *name) {
   if (find_given(r, name)) return NULL;
   for (Scope *scope = r->b->scope; scope; scope = scope->parent) {
-    Variable *variable = local_variable(scope, name);
-    if (!variable || !is_sizelike(&variable->value)) continue;
-    return variable->value.kind == VALUE_SIZE ? variable->value.size
-                                              : dim_constant(r->b->module, variable->value.number.value);
+    const Variable *variable = local_variable(scope, name);
+    const Value *value = variable ? item_here(r, &variable->value) : NULL;
+    if (!value || !is_sizelike(value)) continue;
+    return value->kind == VALUE_SIZE ? value->size : dim_constant(r->b->module, value->number.value);
   }
   return NULL;
 }
 
 static int dim_named(Reader *r, const char *name) {
+  const Given *given = find_given(r, name);
+  if (r->item >= 0) name = intern(arena_format(r->b->arena, "%s[%d]", name, r->item));
   for (int k = 0; k < r->ndims; k++) {
     if (r->name[k] == name) return k;
   }
   if (r->ndims == MAX_LOOPS) return -1;
-  const Given *given = find_given(r, name);
+  const Value *extent = given ? item_here(r, &given->value) : NULL;
   r->extent[r->ndims] = NULL;
-  if (given && !want_size(r->b, &given->value, name, &r->extent[r->ndims])) return -1;
+  if (given && (!extent || !want_size(r->b, extent, name, &r->extent[r->ndims]))) return -1;
+  r->given[r->ndims] = given != NULL;
   r->name[r->ndims] = name;
   return r->ndims++;
 }
@@ -121,7 +137,11 @@ static bool read_sum(Reader *r, Formula *axis) {
       }
       axis->nterms++;
     }
-    if (*r->at != '+' && *r->at != '-') return true;
+    if (*r->at == '+' || *r->at == '-') continue;
+    if (*r->at != '|') return true;
+    r->at++;
+    if (!read_term(r, &axis->behind, &dim)) return false;
+    return dim < 0 || broken(r, "the padding behind is a number");
   }
 }
 
@@ -140,14 +160,68 @@ static bool read_axis(Reader *r, Formula *axis) {
   return true;
 }
 
-static bool read_spec(Reader *r) {
-  r->at = r->spec;
-  for (r->noperands = 0; r->noperands < 2; r->noperands++) {
-    for (skip_blanks(r); *r->at && *r->at != ',' && strncmp(r->at, "->", 2) != 0; skip_blanks(r)) {
-      if (r->naxes[r->noperands] == MAX_RANK) return broken(r, "too many axes");
-      if (!read_axis(r, &r->axis[r->noperands][r->naxes[r->noperands]])) return false;
-      r->naxes[r->noperands]++;
+static bool at_end(const Reader *r) { return !*r->at || *r->at == ',' || strncmp(r->at, "->", 2) == 0; }
+
+static void skip_axis(Reader *r) {
+  while (*r->at && *r->at != ' ' && *r->at != ',') r->at++;
+  skip_blanks(r);
+}
+
+/* How often the axis that begins here stands there: once, or, where `...` follows, as often as fills `rank` axes of which
+ * `before` have been read; in the result (rank 0) as often as in the first operand. */
+static int repeats(Reader *r, int rank, int before) {
+  const char *start = r->at;
+  int count = 1;
+  skip_axis(r);
+  if (strncmp(r->at, "...", 3) == 0) {
+    r->item = 0;
+    count = r->several;
+    if (rank > 0) {
+      skip_axis(r);
+      for (count = rank - before; !at_end(r); count--) skip_axis(r);
+      if (r->noperands == 0) r->several = count;
     }
+  }
+  r->at = start;
+  return count;
+}
+
+/* Reads one axis, or all that it stands for, by `read`, which gets `index` of the next. */
+static bool read_axes(Reader *r, int rank, int *index, bool (*read)(Reader *r, int index)) {
+  const char *start = r->at;
+  int count = repeats(r, rank, *index);
+  if (*index + count > MAX_RANK) return broken(r, "too many axes");
+  if (count < 1) return broken(r, "no axis is left for '...'");
+  for (int k = 0; k < count; k++) {
+    r->at = start;
+    if (!read(r, (*index)++)) return false;
+    if (r->item >= 0) r->item++;
+  }
+  skip_blanks(r);
+  if (r->item >= 0) skip_axis(r);
+  r->item = -1;
+  return true;
+}
+
+static bool read_operand_axis(Reader *r, int index) { return read_axis(r, &r->axis[r->noperands][index]); }
+
+static bool read_result_axis(Reader *r, int index) {
+  const Dim *factor;
+  if (!read_term(r, &factor, &r->result[index])) return false;
+  if (r->result[index] < 0 || !dim_is(factor, 1)) return broken(r, "an axis of the result is a dim");
+  for (int k = 0; k < index; k++) {
+    if (r->result[k] == r->result[index]) return broken(r, "a dim twice in the result");
+  }
+  return true;
+}
+
+static bool read_spec(Reader *r, const Type *types) {
+  r->at = r->spec;
+  r->item = -1;
+  for (r->noperands = 0; r->noperands < 2; r->noperands++) {
+    skip_blanks(r);
+    while (!at_end(r))
+      if (!read_axes(r, types[r->noperands].rank, &r->naxes[r->noperands], read_operand_axis)) return false;
     if (*r->at != ',') {
       r->noperands++;
       break;
@@ -156,16 +230,9 @@ static bool read_spec(Reader *r) {
   }
   if (strncmp(r->at, "->", 2) != 0) return broken(r, "'->' is wanted");
   r->at += 2;
-  for (skip_blanks(r); *r->at; skip_blanks(r)) {
-    const Dim *factor;
-    if (r->nresult == MAX_RANK) return broken(r, "too many axes");
-    if (!read_term(r, &factor, &r->result[r->nresult])) return false;
-    if (r->result[r->nresult] < 0 || !dim_is(factor, 1)) return broken(r, "an axis of the result is a dim");
-    for (int k = 0; k < r->nresult; k++) {
-      if (r->result[k] == r->result[r->nresult]) return broken(r, "a dim twice in the result");
-    }
-    r->nresult++;
-  }
+  skip_blanks(r);
+  while (*r->at)
+    if (!read_axes(r, 0, &r->nresult, read_result_axis)) return false;
   return true;
 }
 
@@ -182,7 +249,7 @@ static bool take_bare_extents(Reader *r, const Type *types) {
       if (!is_alone(&r->axis[j][k])) continue;
       int dim = r->axis[j][k].dim[0];
       if (!r->extent[dim]) r->extent[dim] = types[j].size[k];
-      if (r->extent[dim] == types[j].size[k] || find_given(r, r->name[dim])) continue;
+      if (r->extent[dim] == types[j].size[k] || r->given[dim]) continue;
       fault(b, NULL, "%s does not match %s (axis %d: %s is wanted)", shape_text(b, &types[0]), shape_text(b, &types[j]), k,
             size_text(b, r->extent[dim]));
       return false;
@@ -195,7 +262,11 @@ static bool take_bare_extents(Reader *r, const Type *types) {
 static const Dim *largest_extent(Reader *r, const Formula *axis, int term, const Dim *size) {
   Module *module = r->b->module;
   const Dim *room = dim_multiply(module, dim_constant(module, axis->divisor), dim_offset(module, size, -1));
-  if (axis->offset->high <= 0) room = dim_subtract(module, room, axis->offset); /* the padding behind */
+  if (axis->behind) {
+    room = dim_add(module, room, axis->behind);
+  } else if (axis->offset->high <= 0) {
+    room = dim_subtract(module, room, axis->offset);
+  }
   room = dim_subtract(module, room, axis->offset);
   for (int k = 0; k < axis->nterms; k++) {
     if (k == term) continue;
@@ -274,7 +345,7 @@ static void make_space(Reader *r, Space *space) {
 
 /* Reads the call's spec and operands; the rest of the named arguments are extents. */
 static bool space_of_call(Builder *b, const Arguments *arguments, int noperands, Id *operands, Space *space, Dtype dtype) {
-  Type types[2];
+  Type types[2] = {{0}};
   Value given[3];
   int count = 0;
   for (int k = 0; k < arguments->count; k++) {
@@ -290,7 +361,7 @@ static bool space_of_call(Builder *b, const Arguments *arguments, int noperands,
     if (!want_tensor(b, &given[k + 1], dtype, &operands[k])) return false;
     types[k] = *graph_type(b->level->graph, operands[k]);
   }
-  if (!read_spec(&reader)) return false;
+  if (!read_spec(&reader, types)) return false;
   if (reader.noperands != noperands)
     return fault(b, NULL, "\"%s\": %d operands, not %d", reader.spec, reader.noperands, noperands), false;
   for (int k = 0; k < noperands; k++) {
