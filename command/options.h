@@ -13,7 +13,7 @@ typedef struct Settings {
   bool debug_lines;
   const char *output, *emit, *target, *cpu, *triple, *dump, *stop_after;
   const char *state, *save, *resume, *label, *step, *test, *watch, *shuffle, *log;
-  int64_t threads, seed, epochs, batch, patience, every, test_every, repeat;
+  int64_t threads, seed, epochs, batch, patience, every, test_every, rows, repeat;
   double valid;
   bool seed_given;
   Vec(const char *) words;

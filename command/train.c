@@ -190,6 +190,7 @@ static const Option options[] = {
     TEXT("step", 0, step, "NAME", "the step that trains (default: the only one, or train)"),
     TEXT("test", 0, test, "NAME", "the fn that is run on held-out rows (default: test)"),
     WHOLE("test-every", 0, test_every, "K", 2, INT32_MAX, "rows 0, K, 2K, ... are held out for tests"),
+    WHOLE("rows", 0, rows, "K", 1, INT64_MAX, "only the first K rows that are not held out for tests are used"),
     FRACTION("valid", 0, valid, "F", "this share of the rows to train on is held out for validation"),
     WHOLE("patience", 0, patience, "K", 1, INT32_MAX,
           "stops after K epochs without a better value; the best state is kept"),

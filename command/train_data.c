@@ -39,7 +39,8 @@ static int64_t *all_rows(Arena *arena, int64_t count) {
   return rows;
 }
 
-/* Parts the rows: every test_every-th for tests, then a share of the rest, chosen by the seed, for validation. */
+/* Parts the rows: every test_every-th for tests, the first --rows of the others to train on, then a share of these, chosen
+ * by the seed, for validation. */
 static bool part_rows(Train *train, Failure *failure) {
   const Settings *settings = train->settings;
   Arena *arena = train->arena;
@@ -56,7 +57,7 @@ static bool part_rows(Train *train, Failure *failure) {
   for (int64_t k = 0; k < rows; k++) {
     if (settings->test_every && k % settings->test_every == 0)
       train->held[1].rows[train->held[1].count++] = k;
-    else
+    else if (!settings->rows || train->count < settings->rows)
       train->rows[train->count++] = k;
   }
   if (settings->valid > 0) {

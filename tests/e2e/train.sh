@@ -46,6 +46,7 @@ expect 4 'step ' train --epochs 3 --interpret lr=1e30
 expect 4 'not finite' train --epochs 3 --interpret lr=1e30 --save kept.safetensors
 expect 0 '' train --epochs 3 --interpret 'lr=cosine(0.05, warmup=10)' -q
 expect 0 'stopped' train --epochs 60 --interpret --valid 0.2 --patience 2
+expect 0 '100 rows, 7 steps an epoch of up to 16 rows; 360 rows for test' train --epochs 1 --interpret --batch 16 --rows 100
 expect 2 'was made with --batch' train --interpret --batch 32 --resume part.safetensors
 expect 0 '' train --epochs 2 --interpret --standardize --save standard.safetensors -q
 grep -qa 'nnc.mean.x' standard.safetensors || fail 'no means in the checkpoint'
