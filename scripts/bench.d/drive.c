@@ -53,9 +53,7 @@ int bench_get(const char *name, void *out) { return now.model->get(now.state, na
 void bench_parameter(int index, const void *elements) { now.parameters[index] = elements; }
 void bench_result(int index, void *elements) { now.results[index] = elements; }
 
-int bench_call(void) {
-  return now.entry->call(&now.run, now.state, now.scratch, now.dims, now.parameters, now.results, 0);
-}
+int bench_call(void) { return now.entry->call(&now.run, now.state, now.scratch, now.dims, now.parameters, now.results, 0); }
 
 /* ---- the probe ---- */
 
