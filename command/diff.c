@@ -1,103 +1,25 @@
-/* nnc diff: compiled code against the interpreter, on the same arguments.
- *
- * The interpreter in f64 stands for the true value; the interpreter in f32 shows how far rounding alone leads away from
- * it. Compiled code sums in another order, so it is allowed FACTOR times that distance, and UNITS units in the last place
- * of the largest value beside it, since the f32 run may have been lucky. Both are taken over a whole tensor. Where a model
- * magnifies rounding (a relu close to 0 that falls to the other side; adam's first step, which divides a gradient by its
- * own size) one f32 run tells too little: so the f64 interpreter runs SHAKES times more, from params and arguments that are
- * off by a few units of f32 at random, and FACTOR times what a tensor then moves is allowed too. Whole numbers and bools
- * must be equal wherever both interpreters agree. */
-#include "command/arguments.h"
+/* nnc diff: compiled code against the interpreter, on the same arguments; where a value is beyond its bound (diff_bound.c),
+ * the pass that took it there is named (diff_replay.c). */
+#include "command/diff.h"
+
 #include "command/checkpoint.h"
 #include "command/commands.h"
-#include "ir/interpret.h"
 
-#include <float.h>
-#include <math.h>
+#include <cjson/cJSON.h>
 #include <string.h>
 
-enum { USUAL_DIM = 8, FACTOR = 4, UNITS = 64, SHAKES = 4, SHAKE_UNITS = 8 };
+enum { USUAL_DIM = 8, MOST_NAMES = 6 };
 
-typedef enum Side { COMPILED, SINGLE, DOUBLE, SIDES } Side;
-typedef struct Diff {
-  Arena *arena;
-  const Settings *settings;
-  Machine *machine[SIDES];
-  Argument *arguments;
-  int narguments;
-  Machine *shaken; /* as machine[DOUBLE] */
-  double *moved;   /* of each result, then of each symbol: how far shakes moved it */
-  int beyond;      /* tensors that are */
-} Diff;
-
-static double element(const Machine *machine, Dtype dtype, const void *data, int64_t i) {
-  if (dtype == BOOL) return ((const uint8_t *)data)[i];
-  if (dtype == I32) return ((const int32_t *)data)[i];
-  return machine->wide ? ((const double *)data)[i] : (double)((const float *)data)[i];
-}
-
-/* Not a number agrees with not a number, infinity with itself. */
-static double distance(double a, double b) {
-  if (isnan(a) || isnan(b)) return isnan(a) && isnan(b) ? 0 : INFINITY;
-  return a == b ? 0 : fabs(a - b);
-}
-
-static void compare(Diff *diff, const char *what, const char *name, Dtype dtype, int64_t count, void *const *data,
-                    double moved) {
-  double worst = 0, rounding = 0, largest = 0;
-  int64_t at = -1;
-  for (int64_t i = 0; i < count; i++) {
-    double value[SIDES];
-    for (int side = 0; side < SIDES; side++) value[side] = element(diff->machine[side], dtype, data[side], i);
-    if (dtype != F32 && value[SINGLE] != value[DOUBLE]) continue; /* a decision on the edge */
-    double off = distance(value[COMPILED], value[DOUBLE]), by_rounding = distance(value[SINGLE], value[DOUBLE]);
-    if (isfinite(value[DOUBLE])) largest = MAX(largest, fabs(value[DOUBLE]));
-    if (by_rounding == INFINITY) continue; /* f32 overflows here */
-    rounding = MAX(rounding, by_rounding);
-    if (off > worst || at < 0) {
-      worst = off;
-      at = i;
-    }
-  }
-  double bound = UNITS * (double)FLT_EPSILON * largest + FACTOR * MAX(rounding, moved) + (double)FLT_MIN;
-  if (dtype != F32) bound = 0;
-  bool good = worst <= bound;
-  if (!good) diff->beyond++;
-  if (diff->settings->quiet && good) return;
-  printf("  %-8s %-28s differs by %-12.4g bound %-12.4g largest value %-10.4g %s", what, name, worst, bound, largest,
-         good ? "ok" : "BEYOND");
-  if (!good)
-    printf(" at element %lld: %.9g compiled, %.9g in f32, %.17g in f64", (long long)at,
-           element(diff->machine[COMPILED], dtype, data[COMPILED], at),
-           element(diff->machine[SINGLE], dtype, data[SINGLE], at),
-           element(diff->machine[DOUBLE], dtype, data[DOUBLE], at));
-  printf("\n");
-}
-
-static void compare_states(Diff *diff, const double *moved) {
-  for (int k = 0; k < diff->machine[COMPILED]->nsymbols; k++) {
-    const MachineSymbol *symbol = &diff->machine[COMPILED]->symbols[k];
-    Arena *arena = arena_new();
-    void *data[SIDES];
-    for (int side = 0; side < SIDES; side++) {
-      Machine *machine = diff->machine[side];
-      data[side] =
-          arena_alloc_array(arena, (size_t)symbol->count + 1, (size_t)machine_element_bytes(machine, symbol->dtype));
-      machine_get(machine, machine_find_symbol(machine, symbol->name), data[side]);
-    }
-    compare(diff, "state", symbol->name, symbol->dtype, symbol->count, data, moved[k]);
-    arena_free(arena);
-  }
-}
+/* ---- runs ---- */
 
 /* All begin from the same state: drawn from the seed, or read. */
-static bool set_state(Diff *diff, Machine *machine, Failure *failure) {
+bool diff_set_state(Diff *diff, Machine *machine, Failure *failure) {
   const Settings *settings = diff->settings;
   if (!machine_init(machine, (uint64_t)settings->seed, failure)) return false;
   return !settings->state || checkpoint_load(diff->arena, machine, settings->state, settings->partial, NULL, failure);
 }
 
-static bool make_call(Diff *diff, Arena *arena, Machine *machine, int entry, Call *call, Failure *failure) {
+bool diff_make_call(Diff *diff, Arena *arena, Machine *machine, int entry, Call *call, Failure *failure) {
   *call = call_new(arena, machine, entry);
   if (!call_random(arena, machine, call, diff->arguments, diff->narguments, USUAL_DIM, (uint64_t)diff->settings->seed,
                    failure))
@@ -106,110 +28,145 @@ static bool make_call(Diff *diff, Arena *arena, Machine *machine, int entry, Cal
   return true;
 }
 
-static bool run_call(Diff *diff, Machine *machine, const Call *call, Failure *failure) {
+bool diff_run_call(Diff *diff, Machine *machine, const Call *call, Failure *failure) {
   for (int64_t turn = 0; turn < MAX(diff->settings->repeat, 1); turn++)
     if (!call_run(machine, call, (uint64_t)diff->settings->seed, failure)) return false;
   return true;
 }
 
-/* ---- shakes ---- */
+/* ---- what is told ---- */
 
-static double *shaken_copy(Arena *arena, const double *data, int64_t count, uint32_t key) {
-  double *copy = arena_alloc_array(arena, (size_t)count + 1, sizeof *copy);
-  for (int64_t i = 0; i < count; i++) {
-    double off = 2 * (double)random_uniform(key, (uint64_t)i) - 1;
-    copy[i] = data[i] * (1 + SHAKE_UNITS * (double)FLT_EPSILON * off);
-  }
-  return copy;
+static const char *kind_of(const Diff *diff, int value) {
+  return value < diff->machine[COMPILED]->entries[diff->calls[COMPILED].entry].nresults ? "result" : "state";
 }
 
-static void shake_inputs(Diff *diff, Arena *arena, Call *call, uint32_t key) {
-  Machine *machine = diff->shaken;
-  const MachineEntry *entry = &machine->entries[call->entry];
-  int64_t size[MAX_RANK];
-  for (int p = 0; p < entry->nparameters; p++) {
-    if (entry->parameters[p].dtype != F32) continue;
-    int64_t count = machine_sizes(machine, call->entry, p, call->dims, size);
-    call->parameters[p] = shaken_copy(arena, call->parameters[p], count, key++);
-  }
-  for (int k = 0; k < machine->nsymbols; k++) {
-    const MachineSymbol *symbol = &machine->symbols[k];
-    if (symbol->dtype != F32) continue;
-    double *data = arena_alloc_array(arena, (size_t)symbol->count + 1, sizeof *data);
-    machine_get(machine, k, data);
-    machine_set(machine, k, shaken_copy(arena, data, symbol->count, key++));
-  }
+static void print_verdict(const Diff *diff, int value, const Verdict *verdict, const void *const data[SIDES]) {
+  Dtype dtype = diff_dtype(diff, value);
+  printf("  %-8s %-28s differs by %-12.4g bound %-12.4g largest value %-10.4g %s", kind_of(diff, value),
+         diff_name(diff, value), verdict->worst, verdict->bound, verdict->largest, verdict->good ? "ok" : "BEYOND");
+  if (!verdict->good)
+    printf(" at element %lld: %.9g compiled, %.9g in f32, %.17g in f64", (long long)verdict->at,
+           diff_element(diff, COMPILED, dtype, data[COMPILED], verdict->at),
+           diff_element(diff, SINGLE, dtype, data[SINGLE], verdict->at),
+           diff_element(diff, DOUBLE, dtype, data[DOUBLE], verdict->at));
+  printf("\n");
 }
 
-static void note_moved(double *moved, const double *a, const double *b, int64_t count) {
-  for (int64_t i = 0; i < count; i++) {
-    double off = distance(a[i], b[i]);
-    if (off > *moved && off < INFINITY) *moved = off;
-  }
+static void add_verdict(const Diff *diff, cJSON *rows, int value, const Verdict *verdict) {
+  cJSON *row = cJSON_CreateObject();
+  cJSON_AddStringToObject(row, "kind", kind_of(diff, value));
+  cJSON_AddStringToObject(row, "name", diff_name(diff, value));
+  cJSON_AddNumberToObject(row, "differs", verdict->worst);
+  cJSON_AddNumberToObject(row, "bound", verdict->bound);
+  cJSON_AddNumberToObject(row, "largest", verdict->largest);
+  cJSON_AddBoolToObject(row, "ok", verdict->good);
+  if (!verdict->good) cJSON_AddNumberToObject(row, "element", (double)verdict->at);
+  cJSON_AddItemToArray(rows, row);
 }
 
-/* One more run in f64, a little off; the exact one's call and state stand beside it. */
-static bool shake(Diff *diff, Arena *arena, const Call *exact, uint32_t key, Failure *failure) {
-  Machine *machine = diff->shaken, *still = diff->machine[DOUBLE];
-  const MachineEntry *entry = &machine->entries[exact->entry];
-  Call call;
-  if (!set_state(diff, machine, failure) || !make_call(diff, arena, machine, exact->entry, &call, failure)) return false;
-  shake_inputs(diff, arena, &call, key);
-  if (!run_call(diff, machine, &call, failure)) return false;
-  for (int r = 0; r < entry->nresults; r++)
-    if (entry->results[r].dtype == F32)
-      note_moved(&diff->moved[r], call.results[r], exact->results[r], call.result_count[r]);
-  for (int k = 0; k < machine->nsymbols && entry->step; k++) {
-    int64_t count = machine->symbols[k].count;
-    if (machine->symbols[k].dtype != F32) continue;
-    double *a = arena_alloc_array(arena, (size_t)count + 1, sizeof *a);
-    double *b = arena_alloc_array(arena, (size_t)count + 1, sizeof *b);
-    machine_get(machine, k, a);
-    machine_get(still, k, b);
-    note_moved(&diff->moved[entry->nresults + k], a, b, count);
-  }
-  return true;
+static const char *first_name(Pass first) { return first == PASS_COUNT ? "code generation" : pass_info[first].name; }
+
+/* What shows the fault: the dumps on both sides of it. */
+static void print_help(const Diff *diff, Pass first) {
+  const char *model = diff->program->path, *flag = diff->settings->no_fuse ? " --no-fuse" : "";
+  if (first == PASS_COUNT)
+    printf("  help: 'nnc %s%s --stop-after=memory' prints the plan, which is right, '--emit ll' the code made of it\n",
+           model, flag);
+  else
+    printf("  help: 'nnc %s%s --stop-after=%s' prints what it left, '--stop-after=%s' what it was given\n", model, flag,
+           pass_info[first].name, pass_info[first - 1].name);
 }
 
-static bool shake_often(Diff *diff, const Call *exact, Failure *failure) {
-  const Machine *machine = diff->shaken;
-  diff->moved = NEW_ARRAY(diff->arena, double, machine->entries[exact->entry].nresults + machine->nsymbols + 1);
-  bool good = true;
-  for (uint32_t turn = 0; good && turn < SHAKES; turn++) {
-    Arena *arena = arena_new();
-    good = shake(diff, arena, exact, turn << 16, failure);
-    arena_free(arena);
+/* One note for each pass that is to blame. */
+static void print_passes(const Diff *diff, const int *values, int count, const Pass *first, const char *why) {
+  for (int pass = 0; pass <= PASS_COUNT; pass++) {
+    int named = 0;
+    for (int k = 0; k < count; k++) {
+      if (first[k] != (Pass)pass) continue;
+      if (named == 0)
+        printf("  beyond the bound first after %s%s:", pass < PASS_COUNT ? "pass " : "", first_name((Pass)pass));
+      if (named < MOST_NAMES) printf("%s %s", named > 0 ? "," : "", diff_name(diff, values[k]));
+      named++;
+    }
+    if (named > MOST_NAMES) printf(", and %d more", named - MOST_NAMES);
+    if (named > 0) {
+      printf("\n");
+      print_help(diff, (Pass)pass);
+    }
   }
-  return good;
+  if (*why) printf("  note: %s\n", why);
 }
 
 /* ---- entries ---- */
 
+static bool find_passes(Diff *diff, const int *values, int count, cJSON *rows, Failure *failure) {
+  Pass *first = NEW_ARRAY(diff->arena, Pass, count + 1);
+  Text why = {0};
+  fflush(stdout);
+  bool good = diff_replay(diff, values, count, first, &why, failure);
+  if (good && !rows) print_passes(diff, values, count, first, why.bytes ? why.bytes : "");
+  for (int k = 0; good && rows && k < count; k++)
+    cJSON_AddStringToObject(cJSON_GetArrayItem(rows, values[k]), "first_beyond_after", first_name(first[k]));
+  text_free(&why);
+  return good;
+}
+
+/* Each value beside its bound; those beyond it are gathered. */
+static void compare_values(Diff *diff, cJSON *rows, int *beyond, int *count) {
+  for (int value = 0; value < diff_values(diff); value++) {
+    Arena *arena = arena_new();
+    const void *data[SIDES];
+    int64_t elements;
+    diff_elements(diff, arena, value, data, &elements);
+    Verdict verdict = diff_verdict(diff, value, elements, data);
+    if (!verdict.good) beyond[(*count)++] = value;
+    if (rows)
+      add_verdict(diff, rows, value, &verdict);
+    else if (!diff->settings->quiet || !verdict.good)
+      print_verdict(diff, value, &verdict, data);
+    arena_free(arena);
+  }
+}
+
 static bool diff_entry(Diff *diff, int entry, Failure *failure) {
-  Call calls[SIDES];
   for (int side = 0; side < SIDES; side++) {
     Machine *machine = diff->machine[side];
-    if (!set_state(diff, machine, failure)) return false;
-    if (!make_call(diff, diff->arena, machine, entry, &calls[side], failure)) return false;
-    if (!run_call(diff, machine, &calls[side], failure)) return false;
+    Call *call = &diff->calls[side];
+    if (!diff_set_state(diff, machine, failure)) return false;
+    if (!diff_make_call(diff, diff->arena, machine, entry, call, failure)) return false;
+    if (!diff_run_call(diff, machine, call, failure)) return false;
   }
-  if (!shake_often(diff, &calls[DOUBLE], failure)) return false;
-  const MachineEntry *e = &diff->machine[COMPILED]->entries[entry];
-  if (!diff->settings->quiet) printf("%s:\n", e->name);
-  for (int r = 0; r < e->nresults; r++) {
-    void *data[SIDES];
-    for (int side = 0; side < SIDES; side++) data[side] = calls[side].results[r];
-    compare(diff, "result", e->results[r].name, e->results[r].dtype, calls[COMPILED].result_count[r], data, diff->moved[r]);
+  if (!diff_shake(diff, failure)) return false;
+  const char *name = diff->machine[COMPILED]->entries[entry].name;
+  cJSON *rows = NULL;
+  if (diff->list) {
+    cJSON *row = cJSON_CreateObject();
+    cJSON_AddStringToObject(row, "entry", name);
+    rows = cJSON_AddArrayToObject(row, "values");
+    cJSON_AddItemToArray(diff->list, row);
+  } else if (!diff->settings->quiet) {
+    printf("%s:\n", name);
   }
-  if (e->step) compare_states(diff, diff->moved + e->nresults);
-  return true;
+  int *beyond = NEW_ARRAY(diff->arena, int, diff_values(diff) + 1), count = 0;
+  compare_values(diff, rows, beyond, &count);
+  diff->beyond += count;
+  return count == 0 || find_passes(diff, beyond, count, rows, failure);
+}
+
+/* ---- the command ---- */
+
+static void tamper_only(void *user, Module *module, Pass pass, Plan *const *plans) {
+  ((Diff *)user)->tamper(NULL, module, pass, plans);
 }
 
 static bool open_machines(Diff *diff, const char *path, Failure *failure) {
   const Settings *settings = diff->settings;
   if (text_ends(path, ".so")) return fail(failure, EXIT_INPUT, "%.300s: diff needs the source, to interpret it", path);
-  Program *program = NEW(diff->arena, Program);
+  Program *program = diff->program = NEW(diff->arena, Program);
   PipelineOptions pipeline = program_pipeline(settings);
+  pipeline.interpret_after = PASS_grad; /* so that no pass stands on both sides */
+  pipeline.hook = diff->tamper ? tamper_only : NULL;
+  pipeline.hook_user = diff;
   if (!program_read(diff->arena, path, &pipeline, program, failure)) return false;
   if (!program->interpreted)
     return fail(failure, EXIT_INPUT, "%.300s: a plan cannot be interpreted; give the .nn file", path);
@@ -236,16 +193,32 @@ static bool diff_all(Diff *diff, Failure *failure) {
   }
   bool all = entries.count == 0;
   for (int k = 0; all && k < diff->machine[COMPILED]->nentries; k++) PUSH(diff->arena, &entries, k);
-  if (!settings->quiet)
-    printf(
-        "compiled against interpreted in f64; bound: %d times what f32 interpreted, or arguments off by %d units, differ,\n"
-        "and %d units of f32 of the largest value\n",
-        FACTOR, SHAKE_UNITS, UNITS);
+  if (!settings->quiet && !diff->list) diff_explain(stdout);
   for (int k = 0; k < entries.count; k++)
     if (!diff_entry(diff, entries.items[k], failure)) return false;
   if (diff->beyond > 0)
     fail(failure, EXIT_DIFFERS, "%d tensor%s beyond the bound", diff->beyond, diff->beyond == 1 ? " is" : "s are");
   return diff->beyond == 0;
+}
+
+bool diff_model(Diff *diff, Failure *failure) {
+  return open_machines(diff, diff->settings->words.items[0], failure) && diff_all(diff, failure);
+}
+
+void diff_close(Diff *diff) {
+  for (int side = 0; side < SIDES; side++) machine_close(diff->machine[side]);
+  machine_close(diff->shaken);
+}
+
+static void print_json(const Diff *diff) {
+  cJSON *root = cJSON_CreateObject();
+  cJSON_AddStringToObject(root, "model", diff->program->module->name);
+  cJSON_AddNumberToObject(root, "beyond", diff->beyond);
+  cJSON_AddItemReferenceToObject(root, "entries", diff->list);
+  char *text = cJSON_Print(root);
+  printf("%s\n", text);
+  cJSON_free(text);
+  cJSON_Delete(root);
 }
 
 static int run_diff(Arena *arena, Settings *settings, Failure *failure) {
@@ -254,9 +227,11 @@ static int run_diff(Arena *arena, Settings *settings, Failure *failure) {
     return failure->code;
   }
   Diff diff = {.arena = arena, .settings = settings};
-  if (open_machines(&diff, settings->words.items[0], failure)) diff_all(&diff, failure);
-  for (int side = 0; side < SIDES; side++) machine_close(diff.machine[side]);
-  machine_close(diff.shaken);
+  if (settings->json) diff.list = cJSON_CreateArray();
+  diff_model(&diff, failure);
+  if (diff.list && (failure->code == 0 || failure->code == EXIT_DIFFERS)) print_json(&diff);
+  cJSON_Delete(diff.list);
+  diff_close(&diff);
   return failure->code;
 }
 
@@ -264,6 +239,7 @@ static const Option options[] = {
     TEXT("state", 0, state, "FILE", "begins from these params and states (default: drawn from --seed)"),
     FLAG("partial", 0, partial, "takes from --state what is there"),
     WHOLE("repeat", 0, repeat, "K", 1, 1000000, "calls each so often before comparing (default 1)"),
+    FLAG("json", 0, json, "prints all of it as JSON"),
     OPTION_SEED,
     OPTIONS_OF_MACHINES,
     OPTIONS_OF_ALL,
@@ -273,8 +249,11 @@ const Command command_diff = {
     .name = "diff",
     .usage = "nnc diff MODEL [ENTRY ...] [name=value ...] [options]",
     .summary = "interpreted against compiled: where they part",
-    .about = "Runs entries both ways on the same random (or given) arguments, and prints the largest difference of each\n"
-             "result, and after a step of each state, beside its bound. Ends with 1 if one is beyond.",
+    .about =
+        "Runs entries both ways on the same random (or given) arguments, and prints the largest difference of each\n"
+        "result, and after a step of each state, beside its bound. Ends with 1 if one is beyond; then the passes run\n"
+        "once more, what each leaves is run too, and the first after which a value is beyond its bound is named, with\n"
+        "the dumps that show it. Plans run slowly so: choose small dims (N=2) for large models.",
     .options = options,
     .count = COUNT_OF(options),
     .run = run_diff,

@@ -59,21 +59,27 @@ static void interpreted_sizes(Machine *machine, int entry, const int64_t *dims, 
 
 static size_t state_size(const Array *state) { return (size_t)array_count(state) * array_element_bytes(state); }
 
+/* States lie as the graphs want them: a dump from after pass layout has its own orders of axes. */
 static void interpreted_get(Machine *machine, int symbol, void *elements) {
   const Array *state = &((Interpreted *)machine->own)->states[symbol];
-  memcpy(elements, state->data, state_size(state));
+  symbol_load(&machine->program->symbols[symbol], array_element_bytes(state), state->data, elements);
 }
 
 static void interpreted_set(Machine *machine, int symbol, const void *elements) {
   Array *state = &((Interpreted *)machine->own)->states[symbol];
-  memcpy(state->data, elements, state_size(state));
+  symbol_store(&machine->program->symbols[symbol], array_element_bytes(state), elements, state->data);
 }
 
 static bool interpreted_init(Machine *machine, uint64_t seed, Failure *failure) {
   (void)failure;
-  Interpreted *own = machine->own;
-  for (int k = 0; k < machine->nsymbols; k++)
-    initialise(&machine->program->module->symbols.items[k], seed, &own->states[k]);
+  for (int k = 0; k < machine->nsymbols; k++) {
+    const Symbol *symbol = &machine->program->symbols[k];
+    Arena *arena = arena_new();
+    Array canonical = array_for(arena, &symbol->type, machine->wide, NULL);
+    initialise(symbol, seed, &canonical);
+    interpreted_set(machine, k, canonical.data);
+    arena_free(arena);
+  }
   return true;
 }
 
@@ -156,9 +162,10 @@ Machine *machine_interpret(Arena *arena, const Program *program, bool f64, int t
   own->interpreter = interpreter_new();
   own->states = NEW_ARRAY(arena, Array, machine->nsymbols + 1);
   for (int k = 0; k < machine->nsymbols; k++) {
-    const Symbol *symbol = &module->symbols.items[k];
+    const Symbol *symbol = &program->symbols[k];
+    Type stored = symbol_stored(symbol);
     machine->symbols[k] = describe_symbol(symbol);
-    own->states[k] = array_for(arena, &symbol->type, f64, NULL);
+    own->states[k] = array_for(arena, &stored, f64, NULL);
     machine->state_bytes += state_size(&own->states[k]);
   }
   machine->own = own;

@@ -79,6 +79,10 @@ bool program_read(Arena *arena, const char *path, const PipelineOptions *pipelin
   Diagnostics *diagnostics = diagnostics_new(arena);
   program->module = read_module(arena, diagnostics, program, failure);
   bool good = program->module && diagnostics_errors(diagnostics) == 0;
+  if (good) {
+    const Module *module = program->module;
+    program->symbols = arena_copy(arena, module->symbols.items, (size_t)module->symbols.count * sizeof(Symbol));
+  }
   if (good) good = run_passes(program, pipeline);
   fflush(stdout);
   diagnostics_print(diagnostics, stderr);

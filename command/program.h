@@ -13,6 +13,7 @@ typedef struct Program {
   Module *module;
   uint64_t hash;       /* of the source's bytes */
   Graph **interpreted; /* one for each entry: what the interpreter runs; NULL where the model came as a plan */
+  Symbol *symbols;     /* as they were before any pass, which `interpreted` goes by */
   Plan **plans;        /* one for each entry; NULL if the pipeline stopped before */
   Pass passed;         /* plans were read for which all passes before this one had run; else 0 */
 } Program;

@@ -62,6 +62,28 @@ int64_t stored_place(const StoredFactor *factors, int count, int64_t index) {
   return place;
 }
 
+void symbol_store(const Symbol *symbol, size_t bytes, const void *canonical, void *stored) {
+  StoredFactor factors[MAX_RANK];
+  int rank = symbol_factors(symbol, factors);
+  int64_t count = rank > 0 ? factors[0].modulus : 1;
+  if (!symbol->reordered) memcpy(stored, canonical, (size_t)count * bytes);
+  for (int64_t k = 0; symbol->reordered && k < count; k++) {
+    size_t place = (size_t)stored_place(factors, rank, k);
+    memcpy((char *)stored + place * bytes, (const char *)canonical + (size_t)k * bytes, bytes);
+  }
+}
+
+void symbol_load(const Symbol *symbol, size_t bytes, const void *stored, void *canonical) {
+  StoredFactor factors[MAX_RANK];
+  int rank = symbol_factors(symbol, factors);
+  int64_t count = rank > 0 ? factors[0].modulus : 1;
+  if (!symbol->reordered) memcpy(canonical, stored, (size_t)count * bytes);
+  for (int64_t k = 0; symbol->reordered && k < count; k++) {
+    size_t place = (size_t)stored_place(factors, rank, k);
+    memcpy((char *)canonical + (size_t)k * bytes, (const char *)stored + place * bytes, bytes);
+  }
+}
+
 int module_find_symbol(const Module *module, const char *name) {
   for (int k = 0; k < module->symbols.count; k++) {
     if (strcmp(module->symbols.items[k].name, name) == 0) return k;

@@ -76,7 +76,7 @@ static bool check_run(const Run *run, Failure *failure) {
     const Node *node = &graph->nodes.items[id];
     if (node->op != OP_state) continue;
     const Symbol *symbol = &graph->module->symbols.items[node->index];
-    if (!check_array(run, &run->states[node->index], &symbol->type, "state", symbol->name, failure)) return false;
+    if (!check_array(run, &run->states[node->index], &node->type, "state", symbol->name, failure)) return false;
   }
   return true;
 }

@@ -42,7 +42,9 @@ typedef struct Run {
   bool f64;
   const int64_t *dims;      /* by symbol index of the module */
   const Array *parameters;  /* by parameter; dtypes and sizes must fit */
-  Array *states;            /* by symbol: read, and replaced (data pointer into `arena`) by the finals at the end */
+  /* by symbol: read, and replaced (data pointer into `arena`) by the finals at the end; of the types that the graph's state
+   * nodes have, which after pass layout are those of symbol_stored */
+  Array *states;
   Array *results;           /* by result: set, data in `arena` */
   Arena *arena;
   Array *values;            /* if not NULL: an array of graph->nodes.count, filled with every node's value (for diff) */

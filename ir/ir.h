@@ -234,6 +234,9 @@ typedef struct StoredFactor {
 } StoredFactor;
 int symbol_factors(const Symbol *symbol, StoredFactor *factors);
 int64_t stored_place(const StoredFactor *factors, int count, int64_t index);
+/* All elements, of so many bytes each, from the canonical order into the stored one, and back. */
+void symbol_store(const Symbol *symbol, size_t bytes, const void *canonical, void *stored);
+void symbol_load(const Symbol *symbol, size_t bytes, const void *stored, void *canonical);
 
 struct Module {
   Arena *arena;

@@ -86,6 +86,21 @@ static uint64_t next_random(Executor *executor) {
   return executor->random = x;
 }
 
+/* How many indices of task loop k a task has: all of them before the schedule has cut it. */
+static int64_t task_tile(const Executor *executor, const Kernel *kernel, int k) {
+  const Loop *loop = &kernel->tasks[k];
+  return loop->tile > 0 ? loop->tile : MAX(dim_value(loop->extent, executor->dims), 1);
+}
+
+static int64_t task_count(const Executor *executor, const Kernel *kernel) {
+  int64_t count = 1;
+  for (int k = 0; k < kernel->ntasks; k++) {
+    int64_t extent = dim_value(kernel->tasks[k].extent, executor->dims), tile = task_tile(executor, kernel, k);
+    if (!multiply_checked(count, (extent + tile - 1) / tile, &count)) bug("%s has too many tasks", kernel->name);
+  }
+  return count;
+}
+
 /* ---- accesses ---- */
 
 static Reach reach_of(Executor *executor, const Access *access) {
@@ -102,7 +117,7 @@ static Reach reach_of(Executor *executor, const Access *access) {
     reach.stride[k] = stride;
     if (k >= access->as.rank) continue; /* an INDEX has no sizes */
     reach.size[k] = dim_value(access->as.size[k], executor->dims);
-    if (k < reach.ntasks) reach.tile[k] = executor->plan->kernels.items[reach.buffer->index].tasks[k].tile;
+    if (k < reach.ntasks) reach.tile[k] = task_tile(executor, &executor->plan->kernels.items[reach.buffer->index], k);
     stride *= k < reach.ntasks ? reach.tile[k] : reach.size[k];
   }
   return reach;
@@ -426,7 +441,7 @@ static void run_task(Executor *executor, const Task *task, Work *works) {
   int64_t low[MAX_LOOPS], high[MAX_LOOPS], number = task->number;
   executor->kernel = kernel->name;
   for (int k = kernel->ntasks - 1; k >= 0; k--) {
-    int64_t extent = dim_value(kernel->tasks[k].extent, executor->dims), tile = kernel->tasks[k].tile;
+    int64_t extent = dim_value(kernel->tasks[k].extent, executor->dims), tile = task_tile(executor, kernel, k);
     int64_t tiles = (extent + tile - 1) / tile;
     low[k] = number % tiles * tile;
     high[k] = MIN(low[k] + tile, extent);
@@ -456,7 +471,7 @@ static void run_kernels(Executor *executor, const Launch *launch) {
     for (int stage = 0; stage < kernel->stages.count; stage++) {
       works[k][stage] = work_of(executor, &kernel->stages.items[stage], arena);
     }
-    int64_t count = dim_value(kernel_task_count(executor->plan, launch->first + k), executor->dims);
+    int64_t count = task_count(executor, kernel);
     for (int64_t number = 0; number < count; number++) PUSH(arena, &tasks, ((Task){launch->first + k, number}));
   }
   for (int k = tasks.count - 1; k > 0; k--) {
@@ -496,6 +511,35 @@ static void run_launches(Executor *executor, int from, int to) {
   }
 }
 
+/* The region right inside `region` that holds this kernel; -1: it lies in `region` itself; -2: outside. */
+static int inner_region(const Plan *plan, int region, int kernel) {
+  int inner = -1, own = plan->kernels.items[kernel].region;
+  while (own != region) {
+    if (own == 0) return -2;
+    inner = own;
+    own = plan->regions.items[own].parent;
+  }
+  return inner;
+}
+
+/* Before launches are made, kernels stand in an order that is right; a loop stands where its first kernel does. */
+static void run_region(Executor *executor, int region) {
+  const Plan *plan = executor->plan;
+  bool *done = NEW_ARRAY(executor->arena, bool, plan->regions.count + 1);
+  for (int k = 0; k < plan->kernels.count && !executor->failed; k++) {
+    int inner = inner_region(plan, region, k);
+    if (inner == -1) run_kernels(executor, &(Launch){.kind = LAUNCH_KERNELS, .first = k, .count = 1});
+    if (inner < 0 || done[inner]) continue;
+    done[inner] = true;
+    const Region *loop = &plan->regions.items[inner];
+    int64_t trips = dim_value(loop->trips, executor->dims);
+    for (int64_t trip = 0; trip < trips && !executor->failed; trip++) {
+      executor->dims[loop->turn] = loop->reverse ? trips - 1 - trip : trip;
+      run_region(executor, inner);
+    }
+  }
+}
+
 /* ---- memory ---- */
 
 static int64_t bytes_of(Executor *executor, Id id) {
@@ -504,7 +548,8 @@ static int64_t bytes_of(Executor *executor, Id id) {
   int64_t bytes = plan_element_bytes(buffer->type.dtype);
   const Kernel *kernel = buffer->memory == MEMORY_LOCAL ? &plan->kernels.items[buffer->index] : NULL;
   for (int k = 0; k < buffer->type.rank; k++) {
-    bytes *= kernel && k < kernel->ntasks ? kernel->tasks[k].tile : dim_value(buffer->type.size[k], executor->dims);
+    bytes *=
+        kernel && k < kernel->ntasks ? task_tile(executor, kernel, k) : dim_value(buffer->type.size[k], executor->dims);
   }
   return bytes;
 }
@@ -551,18 +596,6 @@ static char *constant_data(Executor *executor, const Buffer *buffer, int64_t byt
   return data;
 }
 
-/* Between the canonical order and the one in which a state lies for the kernels. */
-static void move_state(const Symbol *symbol, char *canonical, char *stored, bool in) {
-  StoredFactor factors[MAX_RANK];
-  int rank = symbol_factors(symbol, factors);
-  int64_t bytes = plan_element_bytes(symbol->type.dtype), count = rank > 0 ? factors[0].modulus : 1;
-  for (int64_t index = 0; index < count; index++) {
-    int64_t place = stored_place(factors, rank, index);
-    memcpy(in ? stored + place * bytes : canonical + index * bytes, in ? canonical + index * bytes : stored + place * bytes,
-           (size_t)bytes);
-  }
-}
-
 static void place_buffers(Executor *executor) {
   const Plan *plan = executor->plan;
   struct Run *run = executor->run;
@@ -582,7 +615,8 @@ static void place_buffers(Executor *executor) {
       if (!states[buffer->index]) {
         const Symbol *symbol = &plan->module->symbols.items[buffer->index];
         states[buffer->index] = arena_alloc(run->arena, (size_t)bytes);
-        move_state(symbol, run->states[buffer->index].data, states[buffer->index], true);
+        symbol_store(symbol, (size_t)plan_element_bytes(symbol->type.dtype), run->states[buffer->index].data,
+                     states[buffer->index]);
       }
       executor->data[id] = states[buffer->index];
       break;
@@ -639,12 +673,10 @@ bool plan_run(const Plan *plan, struct Run *run, Failure *failure) {
   bool good = check_run(&executor, failure);
   if (good) {
     place_buffers(&executor);
-    if (!executor.failed) run_launches(&executor, 0, plan->launches.count);
-    /* before launches are made, kernels stand in an order that is right; only loops need launches to be run */
-    if (plan->launches.count == 0 && plan->regions.count > 1) bug("plan %s has loops, but no launches", plan->graph->name);
-    for (int k = 0; plan->launches.count == 0 && k < plan->kernels.count && !executor.failed; k++) {
-      run_kernels(&executor, &(Launch){.kind = LAUNCH_KERNELS, .first = k, .count = 1});
-    }
+    if (plan->launches.count > 0)
+      run_launches(&executor, 0, plan->launches.count);
+    else
+      run_region(&executor, 0);
     good = !executor.failed;
   }
   for (int k = 0; good && run->results && k < plan->graph->results.count; k++) run->results[k] = executor.results[k];
@@ -652,7 +684,8 @@ bool plan_run(const Plan *plan, struct Run *run, Failure *failure) {
     const Buffer *buffer = &plan->buffers.items[id];
     if (buffer->memory != MEMORY_STATE) continue;
     void *canonical = arena_alloc(run->arena, (size_t)executor.bytes[id]);
-    move_state(&module->symbols.items[buffer->index], canonical, executor.data[id], false);
+    const Symbol *symbol = &module->symbols.items[buffer->index];
+    symbol_load(symbol, (size_t)plan_element_bytes(symbol->type.dtype), executor.data[id], canonical);
     run->states[buffer->index].data = canonical;
   }
   arena_free(executor.arena);

@@ -34,6 +34,8 @@ Pass pass_by_name(const char *name); /* PASS_COUNT if there is none */
 
 struct Plan;
 struct TargetCosts;
+/* Told after a pass what it left: all entries' graphs in the module, and from `lower` on their plans. */
+typedef void (*PassHook)(void *user, Module *module, Pass pass, struct Plan *const *plans);
 typedef struct PipelineOptions {
   bool unfused;    /* --no-fuse: each op its own kernel */
   bool verify;     /* check after every pass; a fault is a bug() that names the pass */
@@ -42,11 +44,14 @@ typedef struct PipelineOptions {
   bool time;       /* seconds of each pass to `out` */
   FILE *out;
   const struct TargetCosts *costs; /* NULL: default_costs */
+  Pass interpret_after;            /* whose graphs are what the interpreter runs */
+  PassHook hook;                   /* after each pass; NULL: none */
+  void *hook_user;
 } PipelineOptions;
 extern const PipelineOptions default_pipeline;
 /* Runs the passes on all entries. plans (one for each entry) is set if `lower` was reached. False if there were errors,
- * which are in the module's diagnostics. The graphs after `dead` are what the interpreter runs: interpreted, if not NULL,
- * is set to them (one for each entry). */
+ * which are in the module's diagnostics. interpreted, if not NULL, is set to the graphs that the interpreter
+ * runs (one for each entry). */
 bool pipeline_run(Module *module, const PipelineOptions *options, struct Plan ***plans, Graph ***interpreted);
 /* The same from this pass on; where it is one on plans, they come in. */
 bool pipeline_resume(Module *module, const PipelineOptions *options, Pass from, struct Plan ***plans, Graph ***interpreted);

@@ -14,7 +14,7 @@ const PassInfo pass_info[PASS_COUNT] = {
 #undef plan
 };
 
-const PipelineOptions default_pipeline = {.stop_after = PASS_COUNT, .dump = PASS_COUNT};
+const PipelineOptions default_pipeline = {.stop_after = PASS_COUNT, .dump = PASS_COUNT, .interpret_after = PASS_dead};
 
 Pass pass_by_name(const char *name) {
   int pass = 0;
@@ -121,7 +121,8 @@ bool pipeline_resume(Module *module, const PipelineOptions *options, Pass from, 
     if (diagnostics_errors(module->diagnostics) > 0) return false;
     if (options->verify) verify(&pipeline, (Pass)pass);
     if (options->dump == (Pass)pass) dump(&pipeline, (Pass)pass);
-    if (pass == PASS_dead && interpreted) {
+    if (options->hook) options->hook(options->hook_user, module, (Pass)pass, pipeline.plans);
+    if (options->interpret_after == (Pass)pass && interpreted) {
       *interpreted = arena_copy(module->arena, module->entries.items, (size_t)module->entries.count * sizeof(Graph *));
     }
     if (options->stop_after == (Pass)pass) break;
