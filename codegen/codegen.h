@@ -6,7 +6,8 @@
 
 typedef struct CodegenOptions {
   const char *cpus;          /* "native", an LLVM name ("x86-64-v3", "znver4", "x86-64"), or several with commas: every
-                                kernel is made for each, and chosen once at the entry, the most able first */
+                                kernel is made for each, and chosen once at the entry, the most able first. NULL: native,
+                                or what suits the triple */
   const char *triple;        /* NULL: the host's */
   uint64_t source_hash;
   const char *compiler;      /* "nnc 0.1.0" */

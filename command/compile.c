@@ -7,6 +7,7 @@
 #include "command/commands.h"
 #include "command/tensor.h"
 
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -194,6 +195,11 @@ static bool check_settings(const Settings *settings, const Kind **kind, Pipeline
   if (settings->words.count != 1) return fail(failure, EXIT_INPUT, "wanted is one model: nnc MODEL.nn -o OUT");
   if (settings->target && strcmp(settings->target, "cpu") != 0)
     return fail(failure, EXIT_INPUT, "--target %.100s: this nnc compiles for cpu alone", settings->target);
+  const char *compiler = getenv("CC");
+  if (settings->triple && (!compiler || !*compiler) && settings->output && text_ends(settings->output, ".so"))
+    return fail(failure, EXIT_INPUT,
+                "--triple %.100s: a .so wants that machine's linker, as CC=aarch64-linux-gnu-gcc; -o x.o needs none",
+                settings->triple);
   if (!settings->output && !settings->emit && !inspects)
     return fail(failure, EXIT_INPUT, "where to? -o OUT, or --emit KIND for standard output; 'nnc --help' tells more");
   bool dumps = settings->output && strcmp(settings->output, "-") == 0 && (settings->dump || settings->stop_after);
@@ -249,7 +255,9 @@ static const Option options[] = {
     TEXT("cpu", 0, cpu, "NAME,...",
          "native (default), a name that LLVM knows (x86-64-v3, znver4), or several:\n"
          "the object then holds a version for each and takes the best that will run"),
-    TEXT("triple", 0, triple, "TRIPLE", "compiles for another machine: aarch64-linux-gnu"),
+    TEXT("triple", 0, triple, "TRIPLE",
+         "compiles for another machine, aarch64-linux-gnu; --cpu is then one of it\n"
+         "(default generic); for a .so, CC names its compiler"),
     TEXT("target", 0, target, "cpu", "what is compiled for"),
     FLAG("no-fuse", 0, no_fuse, "compiles each op to a kernel of its own"),
     FLAG("debug", 'g', debug_lines, "puts the .nn lines into the object's debug information"),

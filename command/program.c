@@ -92,7 +92,7 @@ bool program_read(Arena *arena, const char *path, const PipelineOptions *pipelin
 }
 
 CodegenOptions program_codegen(const Program *program, const Settings *settings) {
-  return (CodegenOptions){.cpus = settings->cpu ? settings->cpu : "native",
+  return (CodegenOptions){.cpus = settings->cpu,
                           .triple = settings->triple,
                           .source_hash = program->hash,
                           .compiler = "nnc " NNC_VERSION,

@@ -31,6 +31,8 @@ typedef struct Object {
   int count;
   const CodegenOptions *options;
   StateLayout layout;
+  const char *triple;
+  const Architecture *architecture;
   const Processor **versions;                     /* the most able first */
   int nversions;
   LLVMValueRef init, get, set, error, model;      /* exported */

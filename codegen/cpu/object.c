@@ -33,16 +33,17 @@ static int by_ability(const void *a, const void *b) {
 
 /* The list, most able first, each once. */
 static bool find_versions(Object *object, Failure *failure) {
-  const char *list = object->options->cpus ? object->options->cpus : "native";
+  const char *list = object->options->cpus;
+  if (!list) list = architecture_is_here(object->architecture) ? "native" : object->architecture->fallback;
   object->versions = NEW_ARRAY(object->arena, const Processor *, strlen(list) + 1);
   while (*list) {
     size_t length = strcspn(list, ",");
     char *name = arena_copy(object->arena, list, length + 1);
     name[length] = 0;
-    const Processor *processor = processor_find(object->arena, name);
+    const Processor *processor = processor_find(object->arena, object->architecture, name);
     if (!processor) {
-      return fail(failure, EXIT_INPUT, "--cpu: unknown processor '%s'; x86-64, x86-64-v3, x86-64-v4 and native are known",
-                  name);
+      return fail(failure, EXIT_INPUT, "--cpu: unknown processor '%s' of %s; %s are known", name,
+                  object->architecture->name, object->architecture->known);
     }
     bool known = false;
     for (int k = 0; k < object->nversions; k++) known |= strcmp(object->versions[k]->name, processor->name) == 0;
@@ -73,25 +74,45 @@ static void set_llvm_options(void) {
   done = true;
 }
 
-static LLVMTargetMachineRef target_machine(const char *triple, Failure *failure) {
-  set_llvm_options();
+static void initialise_targets(void) {
   LLVMInitializeX86TargetInfo();
   LLVMInitializeX86Target();
   LLVMInitializeX86TargetMC();
   LLVMInitializeX86AsmPrinter();
   LLVMInitializeX86AsmParser(); /* of inline assembly */
+  LLVMInitializeAArch64TargetInfo();
+  LLVMInitializeAArch64Target();
+  LLVMInitializeAArch64TargetMC();
+  LLVMInitializeAArch64AsmPrinter();
+}
+
+static LLVMTargetMachineRef target_machine(const Object *object, Failure *failure) {
+  const char *triple = object->triple;
   LLVMTargetRef target;
   char *why = NULL;
-  bool known = strncmp(triple, "x86_64", 6) == 0 && LLVMGetTargetFromTriple(triple, &target, &why) == 0;
+  bool known = LLVMGetTargetFromTriple(triple, &target, &why) == 0;
   LLVMDisposeMessage(why);
   if (!known) {
-    fail(failure, EXIT_INPUT, "--triple: no code can be made for '%s'; x86_64-linux-gnu is what is known", triple);
+    fail(failure, EXIT_INPUT, "--triple: LLVM does not know '%s'", triple);
     return NULL;
   }
-  LLVMTargetMachineRef machine =
-      LLVMCreateTargetMachine(target, triple, "x86-64", "", LLVMCodeGenLevelDefault, LLVMRelocPIC, LLVMCodeModelDefault);
+  LLVMTargetMachineRef machine = LLVMCreateTargetMachine(target, triple, object->architecture->base, "",
+                                                         LLVMCodeGenLevelDefault, LLVMRelocPIC, LLVMCodeModelDefault);
   if (!machine) fail(failure, EXIT_ENVIRONMENT, "LLVM makes no target machine for '%s'", triple);
   return machine;
+}
+
+/* The triple, in the object's arena, and what it stands for. */
+static bool find_architecture(Object *object, Failure *failure) {
+  char *host = LLVMGetDefaultTargetTriple();
+  const char *triple = object->options->triple ? object->options->triple : host;
+  object->triple = arena_copy(object->arena, triple, strlen(triple) + 1);
+  LLVMDisposeMessage(host);
+  object->architecture = architecture_find(object->triple);
+  if (object->architecture && strstr(object->triple, "linux")) return true;
+  return fail(failure, EXIT_INPUT,
+              "--triple: no code can be made for '%.100s'; x86_64-linux-gnu and aarch64-linux-gnu are what is known",
+              object->triple);
 }
 
 /* ---- filling the module ---- */
@@ -146,14 +167,14 @@ static void verify_module(LLVMModuleRef module) {
 
 /* ---- parts ---- */
 
-static void begin_part(Object *object, Part *part, const char *triple) {
+static void begin_part(Object *object, Part *part) {
   Emitter *emitter = &part->emitter;
   emitter->context = LLVMContextCreate();
   emitter->module = LLVMModuleCreateWithNameInContext(object->module->name, emitter->context);
   LLVMTargetDataRef data = LLVMCreateTargetDataLayout(part->machine);
   LLVMSetModuleDataLayout(emitter->module, data);
   LLVMDisposeTargetData(data);
-  LLVMSetTarget(emitter->module, triple);
+  LLVMSetTarget(emitter->module, object->triple);
   emitter->processor = object->versions[object->nversions - 1];
   emitter_begin(emitter);
 }
@@ -201,17 +222,16 @@ static void compile_parts(Object *object) {
 /* ---- the whole ---- */
 
 static bool make(Object *object, CodegenOutput output, Failure *failure) {
-  char *host = LLVMGetDefaultTargetTriple();
-  const char *triple = object->options->triple ? object->options->triple : host;
   bool good = true;
+  set_llvm_options();
+  initialise_targets();
   for (int k = 0; good && k < object->nparts; k++) {
     Part *part = &object->parts[k];
     part->output = output;
-    part->machine = target_machine(triple, failure);
+    part->machine = target_machine(object, failure);
     good = part->machine != NULL;
-    if (good) begin_part(object, part, triple);
+    if (good) begin_part(object, part);
   }
-  LLVMDisposeMessage(host);
   if (!good) return false;
   object->emitter = object->parts[0].emitter;
   object->layout = state_layout(object->module);
@@ -229,8 +249,8 @@ int object_make(const Module *module, Plan *const *plans, int count, const Codeg
   Object object = {.module = module, .plans = plans, .count = count, .options = options, .arena = arena_new()};
   object.parts = NEW_ARRAY(object.arena, Part, parts);
   object.nparts = parts;
-  bool good = interface_verify(module, failure) && check_initialisers(module, failure) && find_versions(&object, failure) &&
-              make(&object, output, failure);
+  bool good = interface_verify(module, failure) && check_initialisers(module, failure) &&
+              find_architecture(&object, failure) && find_versions(&object, failure) && make(&object, output, failure);
   for (int k = 0; k < parts; k++) {
     if (good) made[k] = object.parts[k].made;
     end_part(&object.parts[k]);

@@ -4,8 +4,23 @@
 
 #include "codegen/cpu/emit.h"
 
-/* By name: a row of the table, or "native". NULL if it is unknown. Lives as long as the arena. */
-const Processor *processor_find(Arena *arena, const char *name);
+/* What processors of one instruction set have in common. */
+typedef struct Architecture {
+  const char *name;          /* as its triples begin, up to the '-' */
+  const char *base;          /* of processors the oldest: what code around kernels is for */
+  const char *fallback;      /* for which code is made where none is named and this machine is of another architecture */
+  const char *known;         /* names to choose from, in words */
+  bool has_cpuid;
+  const Processor *processors;
+  int count;
+} Architecture;
+/* NULL if no code can be made for the triple. */
+const Architecture *architecture_find(const char *triple);
+bool architecture_is_here(const Architecture *architecture);
+
+/* By name: a row of the architecture's table, or "native" where this machine is of it. NULL if it is unknown. Lives as
+ * long as the arena. */
+const Processor *processor_find(Arena *arena, const Architecture *architecture, const char *name);
 /* Whether code for it runs on this machine. */
 bool processor_runs_here(const Processor *processor);
 /* The more able one of two comes first: compares as qsort does. */

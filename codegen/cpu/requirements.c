@@ -117,6 +117,7 @@ static void emit_words(Object *object, LLVMValueRef have[WORDS]) {
 LLVMValueRef emit_choose_version(Object *object) {
   LLVMBuilderRef builder = object->emitter.builder;
   LLVMValueRef have[WORDS], chosen = glue_int(object, -1);
+  if (!object->architecture->has_cpuid) return glue_int(object, 0); /* there every processor runs every version */
   emit_words(object, have);
   for (int k = object->nversions - 1; k >= 0; k--) {
     uint32_t needs[WORDS];

@@ -46,6 +46,12 @@ expect 0 '' "$NNC" run m.nn noise 'x=[0, 0, 0]' --seed 2
 printf 'model m\nparam v: [3] = 0\nfn f(x: [3]) -> y { y = x + v }\n' > other.nn
 expect 2 'has not' "$NNC" run other.nn f 'x=[1, 2, 3]' --state s.safetensors
 expect 0 'y = [1. 2. 3.]' "$NNC" run other.nn f 'x=[1, 2, 3]' --state s.safetensors --partial
+# of what is there, all is taken; the rest is drawn as without the file
+printf 'model m\nparam v: [3] = 7\nparam w: [3] = 0\nfn f(x: [3]) -> (y, z) { y = x + w; z = v }\n' > more.nn
+for way in '' --interpret; do
+  expect 0 'y = [2. 3. 4.]' "$NNC" run more.nn f 'x=[-2, -2, -2]' --state s.safetensors --partial $way
+  expect 0 'z = [7. 7. 7.]' "$NNC" run more.nn f 'x=[-2, -2, -2]' --state s.safetensors --partial $way
+done
 head -c 30 s.safetensors > short.safetensors
 expect 2 'short.safetensors' "$NNC" run m.nn scale 'x=[[1, 1, 1]]' --state short.safetensors
 finish

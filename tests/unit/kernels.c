@@ -376,11 +376,11 @@ static void check(const char *name, Build *build) {
   const int turns = getenv("KERNEL_TURNS") ? atoi(getenv("KERNEL_TURNS")) : 8;
   Arena *arena = arena_new();
   for (int turn = 0; turn < turns; turn++) {
-    const Processor *processor = processor_find(arena, names[turn < 2 ? 0 : turn % 3]);
+    const Processor *processor = processor_find(arena, architecture_find("x86_64-"), names[turn < 2 ? 0 : turn % 3]);
     if (processor_runs_here(processor)) check_on(name, build, processor, turn);
   }
   for (int k = 1; k < COUNT_OF(names); k++) {
-    const Processor *processor = processor_find(arena, names[k]);
+    const Processor *processor = processor_find(arena, architecture_find("x86_64-"), names[k]);
     if (processor_runs_here(processor)) check_on(name, build, processor, 0);
   }
   arena_free(arena);
@@ -407,7 +407,7 @@ static Array *results_on(Net *net, Plan *plan, const char *name, int64_t n) {
   Run run = {.graph = graph, .dims = dims, .parameters = parameters, .states = states, .results = results};
   run.arena = net->arena;
   Code code;
-  load(&code, plan, processor_find(net->arena, name));
+  load(&code, plan, processor_find(net->arena, architecture_find("x86_64-"), name));
   run_code(plan, &code, &run, wanted);
   jit_free(&code.jit);
   return results;
@@ -416,7 +416,7 @@ static Array *results_on(Net *net, Plan *plan, const char *name, int64_t n) {
 /* AVX2 and AVX-512 add in the same order and fuse the same products. */
 static void check_bits(const char *name, Build *build) {
   Arena *arena = arena_new();
-  bool able = processor_runs_here(processor_find(arena, "x86-64-v4"));
+  bool able = processor_runs_here(processor_find(arena, architecture_find("x86_64-"), "x86-64-v4"));
   arena_free(arena);
   if (!able) return;
   Net net;

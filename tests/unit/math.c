@@ -132,7 +132,7 @@ static void check_pow(Function *function, const char *processor) {
 
 static void test_processor(const char *name) {
   Arena *arena = arena_new();
-  const Processor *processor = processor_find(arena, name);
+  const Processor *processor = processor_find(arena, architecture_find("x86_64-"), name);
   assert_non_null(processor);
   if (processor_runs_here(processor)) {
     Jit jit;
