@@ -7,8 +7,7 @@
 
 /* ---- lines ---- */
 
-/* The user's own place that led here; the place itself if there is none. */
-static const Place *users_place(const Place *place) {
+const Place *place_of_user(const Place *place) {
   const Place *own = place;
   while (own && own->source && !own->source->users && own->caller) own = own->caller;
   return own;
@@ -29,7 +28,7 @@ void kernel_lines(const Kernel *kernel, Text *out) {
   Vec(Line) lines = {0};
   int count = kernel->places.count;
   for (int k = 0; k < MAX(count, 1); k++) {
-    const Place *place = users_place(count > 0 ? kernel->places.items[k] : kernel->place);
+    const Place *place = place_of_user(count > 0 ? kernel->places.items[k] : kernel->place);
     if (!place || !place->source) continue;
     Line line = {base_name(place->source->name), 0};
     int column, at = 0;

@@ -19,6 +19,8 @@ bool interface_verify(const Module *module, Failure *failure);
 
 /* ---- facts.c ---- */
 
+const Place *place_of_user(const Place *place);              /* the user's own that led here; else the place itself */
+
 void kernel_lines(const Kernel *kernel, Text *out);          /* "lenet.nn:5, lenet.nn:6" */
 const Dim *kernel_flops(const Plan *plan, int kernel);       /* NULL beyond 64 bits; so are the next two */
 const Dim *kernel_bytes(const Plan *plan, int kernel);

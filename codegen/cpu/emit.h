@@ -29,6 +29,7 @@ typedef struct Processor {
 } Processor;
 
 typedef struct Stages Stages;
+typedef struct Debug Debug;
 typedef struct Emitter {
   LLVMContextRef context;
   LLVMModuleRef module;
@@ -38,6 +39,7 @@ typedef struct Emitter {
   LLVMValueRef function, frame;
   LLVMTypeRef f32, i1, i8, i32, i64, pointer, v16f32, v16i32, v16i1, v16i64;
   Stages *stages;            /* which have functions; NULL: none yet */
+  Debug *debug;              /* -g; else NULL */
   const char *suffix;        /* behind every kernel's name: ".znver4" where several processors are compiled for; NULL: none */
 } Emitter;
 
@@ -84,6 +86,13 @@ struct Stages {
   Vec(StageCode *) codes;
 };
 Stages *stages_new(Arena *arena, Emitter **emitters, int count);
+
+/* debug.c: the emitter gets debug information, whose unit is this source. Between begin and end the builder's instructions
+ * belong to the place; these do nothing without -g. To be finished before code is generated. */
+void debug_new(Emitter *emitter, Arena *arena, const Source *source, const char *compiler);
+void debug_begin(Emitter *emitter, LLVMValueRef function, const Place *place);
+void debug_end(Emitter *emitter);
+void debug_finish(Emitter *emitter);
 
 /* A Dim as an i64 at run time, from the frame. */
 LLVMValueRef emit_dim(Emitter *emitter, const Dim *dim);

@@ -369,6 +369,7 @@ static void emit_own_entry(Writing *writing) {
   LLVMValueRef function = writing->code->entry;
   unsigned next = 3;
   glue_begin(object, function);
+  debug_begin(emitter, function, writing->graph->place);
   LLVMValueRef dims = spill_dims(writing, function, &next);
   LLVMValueRef parameters = glue_array(object, emitter->pointer, writing->parameters);
   LLVMValueRef results = glue_array(object, emitter->pointer, writing->results);
@@ -388,6 +389,7 @@ static void emit_own_entry(Writing *writing) {
   LLVMValueRef arguments[] = {
       LLVMGetParam(function, 0), LLVMGetParam(function, 1), LLVMGetParam(function, 2), dims, parameters, results, seed};
   LLVMBuildRet(emitter->builder, glue_call(object, writing->code->call, arguments, COUNT_OF(arguments)));
+  debug_end(emitter);
 }
 
 /* ---- sizes ---- */

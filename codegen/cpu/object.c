@@ -177,6 +177,9 @@ static void begin_part(Object *object, Part *part) {
   LLVMSetTarget(emitter->module, object->triple);
   emitter->processor = object->versions[object->nversions - 1];
   emitter_begin(emitter);
+  const Place *place = object->count > 0 ? object->plans[0]->graph->place : NULL;
+  if (object->options->debug_lines && place && place->source)
+    debug_new(emitter, object->arena, place->source, object->options->compiler);
 }
 
 static void end_part(Part *part) {
@@ -240,6 +243,7 @@ static bool make(Object *object, CodegenOutput output, Failure *failure) {
   for (int k = 0; k < object->nparts; k++) emitters[k] = k == 0 ? &object->emitter : &object->parts[k].emitter;
   object->emitter.stages = stages_new(object->arena, emitters, object->nparts);
   fill_module(object);
+  for (int k = 0; k < object->nparts; k++) debug_finish(emitters[k]);
   compile_parts(object);
   return true;
 }

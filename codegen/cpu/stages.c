@@ -5,11 +5,12 @@
  * starts holds where the task's tile begins, for each task loop that is cut, the innermost first; buffers stand in the order
  * in which the stage names them, so that stages that differ in buffers alone are one
  * function. What the code of a stage depends on is written down as its key: all of the stage but places and names, the
- * kernel's task loops, the processor, and of each buffer what the emitters ask. Dims are interned, so their addresses stand
- * for them.
+ * kernel's task loops, the processor, and of each buffer what the emitters ask; with -g also the line, so that a profile
+ * tells layers apart. Dims are interned, so their addresses stand for them.
  *
  * Functions are dealt out to the emitters that share the table, the least filled one first. */
 #include "codegen/cpu/nest.h"
+#include "codegen/interface.h"
 
 #include <llvm-c/Core.h>
 #include <string.h>
@@ -97,6 +98,13 @@ static void add_loops(Key *key) {
   for (int k = 0; k < stage->nloops; k++) add_pointer(key, stage->loops[k].extent);
 }
 
+static void add_line(Key *key) {
+  int line = 0, column = 0;
+  const Place *place = place_of_user(key->stage->place);
+  if (place && place->source) place_position(place, &line, &column);
+  add_number(key, line);
+}
+
 /* Also finds the buffers, in order. */
 static void write_key(Key *key) {
   const Stage *stage = key->stage;
@@ -182,6 +190,7 @@ static LLVMValueRef emit_stage(Emitter *emitter, const Kernel *kernel, const Sta
   work.entry = new_block(emitter, "entry");
   LLVMBasicBlockRef body = new_block(emitter, "stage");
   LLVMPositionBuilderAtEnd(emitter->builder, work.entry);
+  debug_begin(emitter, function, stage->place);
   find_bounds(&work);
   for (int k = 0; k < call->nbuffers; k++)
     work.pointers[call->buffers[k]] = load_parameter(emitter, 2, emitter->pointer, k);
@@ -189,6 +198,7 @@ static LLVMValueRef emit_stage(Emitter *emitter, const Kernel *kernel, const Sta
   LLVMPositionBuilderAtEnd(emitter->builder, body);
   emit_body(&work, stage);
   LLVMBuildRetVoid(emitter->builder);
+  debug_end(emitter);
   return function;
 }
 
@@ -246,6 +256,7 @@ void stage_function(Emitter *emitter, const Kernel *kernel, const Stage *stage, 
   call->nbuffers = 0;
   call->buffers = NEW_ARRAY(stages->arena, Id, stage->scalars.count + stage->stores.count);
   add_pointer(&key, emitter->processor);
+  if (emitter->debug) add_line(&key);
   write_key(&key);
   uint64_t hash = hash_bytes(key.text.bytes, key.text.length);
   StageCode *code = find_code(stages, hash, &key.text);
