@@ -29,6 +29,12 @@ typedef struct Loaded Loaded;
 struct nn_model;
 Loaded *codegen_load(const Module *module, Plan *const *plans, int count, const CodegenOptions *options,
                      Failure *failure);
+/* The same in two steps, so that the code can be kept: what it is made of is known to this nnc alone. */
+bool codegen_compile(const Module *module, Plan *const *plans, int count, const CodegenOptions *options, Text *code,
+                     Failure *failure);
+Loaded *codegen_load_code(const char *model, const char *code, size_t length, Failure *failure);
+/* What code depends on beside plans and options, in words: LLVM, and what "native" stands for. */
+bool codegen_circumstances(const CodegenOptions *options, Text *out);
 const struct nn_model *loaded_model(const Loaded *loaded);
 void codegen_unload(Loaded *loaded);
 

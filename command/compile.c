@@ -264,7 +264,7 @@ static const Option options[] = {
     TEXT("dump", 0, dump, "PASS", "prints the graphs or plans after this pass"),
     TEXT("stop-after", 0, stop_after, "PASS", "stops there, and prints what was reached"),
     FLAG("time", 0, time, "prints the time of each pass"),
-    FLAG("no-cache", 0, no_cache, "compiles anew; so it is always as yet"),
+    FLAG("no-cache", 0, no_cache, "taken and without effect: what is written is always compiled anew"),
     OPTIONS_OF_ALL,
 };
 

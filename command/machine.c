@@ -155,8 +155,9 @@ Machine *machine_open(Arena *arena, const char *path, const Settings *settings, 
     Program *program = NEW(arena, Program);
     PipelineOptions pipeline = program_pipeline(settings);
     bool interpret = settings->interpret || settings->f64;
-    if (interpret) pipeline.stop_after = PASS_dead;
-    if (!program_read(arena, path, &pipeline, program, failure)) return NULL;
+    pipeline.stop_after = pipeline.interpret_after;
+    if (!program_open(arena, path, program, failure)) return NULL;
+    if (interpret && !program->plans && !program_run(program, &pipeline, failure)) return NULL;
     if (interpret && !program->interpreted) {
       fail(failure, EXIT_INPUT, "%.300s: a plan cannot be interpreted; give the .nn file", path);
       return NULL;

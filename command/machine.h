@@ -72,7 +72,8 @@ struct Machine {
 /* From settings: a .so is loaded; a source is interpreted or compiled as the flags say. The state is drawn from --seed. */
 Machine *machine_open(Arena *arena, const char *path, const Settings *settings, Failure *failure);
 Machine *machine_interpret(Arena *arena, const Program *program, bool f64, int threads);
-Machine *machine_compile(Arena *arena, const Program *program, const Settings *settings, Failure *failure);
+/* From the cache, else by the passes that are still to run and code generation. */
+Machine *machine_compile(Arena *arena, Program *program, const Settings *settings, Failure *failure);
 Machine *machine_load(Arena *arena, const char *path, int threads, Failure *failure);
 void machine_close(Machine *machine); /* NULL is fine */
 

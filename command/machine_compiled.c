@@ -1,4 +1,5 @@
 /* Compiled code as a machine: a model that was compiled into this process, or one of a shared object. */
+#include "command/cache.h"
 #include "command/machine.h"
 
 #include "runtime/nn.h"
@@ -165,10 +166,35 @@ static Machine *machine_of_model(Arena *arena, const nn_model *model, int thread
   return machine;
 }
 
-Machine *machine_compile(Arena *arena, const Program *program, const Settings *settings, Failure *failure) {
-  CHECK(program->plans);
+/* From the cache, or compiled now and put there. */
+static Loaded *load_code(Program *program, const Settings *settings, const Cached *cached, Text *code, Failure *failure) {
+  Arena *arena = arena_new();
+  const char *kept;
+  size_t length;
+  Failure ignored = {0};
+  const char *name = program->module->name;
+  Loaded *loaded = cache_read(arena, cached, &kept, &length) ? codegen_load_code(name, kept, length, &ignored) : NULL;
+  arena_free(arena);
+  if (loaded) {
+    program_report(program);
+    if (settings->verbose) fprintf(stderr, "code from the cache: %s\n", cached->path);
+    return loaded;
+  }
   CodegenOptions options = program_codegen(program, settings);
-  Loaded *loaded = codegen_load(program->module, program->plans, program->module->entries.count, &options, failure);
+  PipelineOptions pipeline = program_pipeline(settings);
+  if (program->next < PASS_COUNT && !program_run(program, &pipeline, failure)) return NULL;
+  if (!codegen_compile(program->module, program->plans, program->module->entries.count, &options, code, failure))
+    return NULL;
+  cache_write(cached, code);
+  return codegen_load_code(name, code->bytes, code->length, failure);
+}
+
+Machine *machine_compile(Arena *arena, Program *program, const Settings *settings, Failure *failure) {
+  Cached cached = cache_find(arena, program, settings);
+  Text code = {0};
+  Loaded *loaded = load_code(program, settings, &cached, &code, failure);
+  text_free(&code);
+  cache_forget(&cached);
   if (!loaded) return NULL;
   Machine *machine = machine_of_model(arena, loaded_model(loaded), (int)settings->threads);
   ((Compiled *)machine->own)->loaded = loaded;

@@ -57,7 +57,7 @@ typedef struct Command {
   WHOLE("threads", 0, threads, "K", 1, 1024, "worker threads (default: all processors); results do not depend on it"),     \
       TEXT("cpu", 0, cpu, "NAME", "the processor to compile for (default: native)"),                                       \
       FLAG("no-fuse", 0, no_fuse, "compiles each op to a kernel of its own"),                                              \
-      FLAG("no-cache", 0, no_cache, "compiles anew; so it is always as yet")
+      FLAG("no-cache", 0, no_cache, "compiles anew, and keeps nothing in the cache folder")
 #define OPTIONS_OF_INTERPRETING                                                                                            \
   FLAG("interpret", 0, interpret, "interprets the model instead of compiling it"),                                         \
       FLAG("f64", 0, f64, "interprets it in double precision")

@@ -11,19 +11,20 @@ static bool read_source(Arena *arena, const char *path, Source *source, Failure 
   char *bytes;
   size_t length;
   if (!read_file(arena, path, &bytes, &length, failure)) return false;
-  *source = (Source){.name = path, .text = bytes, .length = length, .users = true};
+  *source = (Source){.name = strcmp(path, "-") == 0 ? "<stdin>" : path, .text = bytes, .length = length, .users = true};
   return true;
 }
 
-/* The file once more, for its hash: what the frontend read is not kept. Standard input has none. */
-static uint64_t hash_of_file(const char *path) {
-  Arena *arena = arena_new();
-  Failure ignored = {0};
-  char *bytes;
-  size_t length;
-  uint64_t hash =
-      strcmp(path, "-") != 0 && read_file(arena, path, &bytes, &length, &ignored) ? hash_bytes(bytes, length) : 0;
-  arena_free(arena);
+/* By what is in them: two texts with other borders between them differ too. */
+static uint64_t hash_of_sources(const Module *module) {
+  Text all = {0};
+  for (int k = 0; k < module->sources.count; k++) {
+    const Source *source = module->sources.items[k];
+    text_add(&all, "%zu:", source->length);
+    text_add_bytes(&all, source->text, source->length);
+  }
+  uint64_t hash = hash_bytes(all.bytes, all.length);
+  text_free(&all);
   return hash;
 }
 
@@ -55,40 +56,67 @@ static Module *read_plans(Arena *arena, Diagnostics *diagnostics, const Source *
   return module && place_plans(module, program, plans, count, failure) ? module : NULL;
 }
 
+typedef enum Form { FORM_PROGRAM, FORM_GRAPH, FORM_PLAN } Form;
+
+/* By its name, or, from standard input, by how it begins: what is printed of graphs and plans has "module NAME" first. */
+static Form form_of(const char *path, const Source *source) {
+  if (text_ends(path, ".graph")) return FORM_GRAPH;
+  if (text_ends(path, ".plan")) return FORM_PLAN;
+  if (strcmp(path, "-") != 0 || strncmp(source->text, "module ", 7) != 0) return FORM_PROGRAM;
+  return strstr(source->text, "\nplan ") ? FORM_PLAN : FORM_GRAPH;
+}
+
 static Module *read_module(Arena *arena, Diagnostics *diagnostics, Program *program, Failure *failure) {
   Source *source = NEW(arena, Source);
-  if (text_ends(program->path, ".graph"))
-    return read_source(arena, program->path, source, failure) ? module_read(arena, diagnostics, source) : NULL;
-  if (text_ends(program->path, ".plan")) {
-    if (!read_source(arena, program->path, source, failure)) return NULL;
-    return read_plans(arena, diagnostics, source, program, failure);
+  if (!read_source(arena, program->path, source, failure)) return NULL;
+  Module *module = NULL;
+  switch (form_of(program->path, source)) {
+  case FORM_PROGRAM: return build_source(arena, diagnostics, source);
+  case FORM_GRAPH: module = module_read(arena, diagnostics, source); break;
+  case FORM_PLAN: module = read_plans(arena, diagnostics, source, program, failure); break;
   }
-  return build_module(arena, diagnostics, program->path, failure);
+  if (module) PUSH(arena, &module->sources, source);
+  return module;
 }
 
-/* A plan that was dumped between passes goes through those that were still to come. */
-static bool run_passes(Program *program, const PipelineOptions *pipeline) {
-  if (!program->plans) return pipeline_run(program->module, pipeline, &program->plans, &program->interpreted);
-  const char *after = program->module->entries.count > 0 ? program->plans[0]->after : NULL;
-  program->passed = after ? (Pass)(pass_by_name(after) + 1) : PASS_COUNT;
-  return pipeline_resume(program->module, pipeline, program->passed, &program->plans, NULL);
+void program_report(Program *program) {
+  if (program->reported || !program->module) return;
+  program->reported = true;
+  diagnostics_print(program->module->diagnostics, stderr);
 }
 
-bool program_read(Arena *arena, const char *path, const PipelineOptions *pipeline, Program *program, Failure *failure) {
+bool program_open(Arena *arena, const char *path, Program *program, Failure *failure) {
   *program = (Program){.path = path};
   Diagnostics *diagnostics = diagnostics_new(arena);
   program->module = read_module(arena, diagnostics, program, failure);
-  bool good = program->module && diagnostics_errors(diagnostics) == 0;
-  if (good) {
-    const Module *module = program->module;
-    program->symbols = arena_copy(arena, module->symbols.items, (size_t)module->symbols.count * sizeof(Symbol));
+  if (!program->module || diagnostics_errors(diagnostics) > 0) {
+    diagnostics_print(diagnostics, stderr);
+    if (!failure->code) failure->code = EXIT_INPUT;
+    return false;
   }
-  if (good) good = run_passes(program, pipeline);
+  const Module *module = program->module;
+  program->symbols = arena_copy(arena, module->symbols.items, (size_t)module->symbols.count * sizeof(Symbol));
+  program->hash = hash_of_sources(module);
+  if (program->plans) { /* one that was dumped between passes goes through those that were still to come */
+    const char *after = module->entries.count > 0 ? program->plans[0]->after : NULL;
+    program->passed = program->next = after ? (Pass)(pass_by_name(after) + 1) : PASS_COUNT;
+  }
+  return true;
+}
+
+bool program_run(Program *program, const PipelineOptions *pipeline, Failure *failure) {
+  Graph ***interpreted = program->next <= pipeline->interpret_after ? &program->interpreted : NULL;
+  bool good = pipeline_resume(program->module, pipeline, program->next, &program->plans, interpreted);
+  bool stopped = pipeline->stop_after < PASS_COUNT && pipeline->stop_after >= program->next;
+  program->next = stopped ? (Pass)(pipeline->stop_after + 1) : PASS_COUNT;
   fflush(stdout);
-  diagnostics_print(diagnostics, stderr);
+  program_report(program);
   if (!good && !failure->code) failure->code = EXIT_INPUT;
-  if (good) program->hash = hash_of_file(path);
   return good;
+}
+
+bool program_read(Arena *arena, const char *path, const PipelineOptions *pipeline, Program *program, Failure *failure) {
+  return program_open(arena, path, program, failure) && program_run(program, pipeline, failure);
 }
 
 CodegenOptions program_codegen(const Program *program, const Settings *settings) {

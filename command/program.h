@@ -11,16 +11,23 @@
 typedef struct Program {
   const char *path;
   Module *module;
-  uint64_t hash;       /* of the source's bytes */
+  uint64_t hash;       /* of the sources' bytes, imports and prelude included */
   Graph **interpreted; /* one for each entry: what the interpreter runs; NULL where the model came as a plan */
   Symbol *symbols;     /* as they were before any pass, which `interpreted` goes by */
   Plan **plans;        /* one for each entry; NULL if the pipeline stopped before */
   Pass passed;         /* plans were read for which all passes before this one had run; else 0 */
+  Pass next;           /* the first pass that has not run */
+  bool reported;       /* diagnostics were printed */
 } Program;
 
-/* Reads a .nn, .graph or .plan file ("-": .nn text from standard input) and runs the pipeline over it. Faults in the text
- * are printed to standard error, and the failure then has a code and no message. */
+/* Reads a .nn, .graph or .plan file, or such text from standard input ("-"), and runs the pipeline over it. Faults in the
+ * text are printed to standard error, and the failure then has a code and no message. */
 bool program_read(Arena *arena, const char *path, const PipelineOptions *pipeline, Program *program, Failure *failure);
+/* Its two halves. The pipeline goes on from where it stopped the last time. */
+bool program_open(Arena *arena, const char *path, Program *program, Failure *failure);
+bool program_run(Program *program, const PipelineOptions *pipeline, Failure *failure);
+/* Prints diagnostics, once; for who does without program_run. */
+void program_report(Program *program);
 CodegenOptions program_codegen(const Program *program, const Settings *settings);
 PipelineOptions program_pipeline(const Settings *settings);
 

@@ -99,6 +99,7 @@ FileScope *load_file(Builder *b, const Source *source, const char *path, const P
   file->path = path ? path : "";
   file->busy = true;
   PUSH(b->arena, &b->files, file);
+  PUSH(b->arena, &b->module->sources, source);
   int errors = diagnostics_errors(b->diagnostics);
   file->file = parse_source(b->arena, b->diagnostics, source);
   bool good = diagnostics_errors(b->diagnostics) == errors;

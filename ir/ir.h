@@ -245,6 +245,7 @@ struct Module {
   Vec(DimSymbol) dims;
   Vec(Symbol) symbols;
   Vec(Graph *) entries;
+  Vec(const Source *) sources;  /* the texts that it was made of */
   void *interned_dims;      /* dim.c's own */
 };
 Module *module_new(Arena *arena, Diagnostics *diagnostics, const char *name);

@@ -21,11 +21,11 @@
 #include <llvm-c/TargetMachine.h>
 
 typedef struct Processor {
-  const char *name;          /* what LLVM calls it */
+  const char *name; /* what LLVM calls it */
   const char *features;
-  bool fma;                  /* has fused multiply-add: llvm.fma is one instruction */
-  int vector_bits;           /* 512, 256, 128: the widest registers; code uses 16 logical lanes on every processor */
-  int registers;             /* vector registers of that width: 32 or 16 */
+  bool fma;        /* has fused multiply-add: llvm.fma is one instruction */
+  int vector_bits; /* 512, 256, 128: the widest registers; code uses 16 logical lanes on every processor */
+  int registers;   /* vector registers of that width: 32 or 16 */
 } Processor;
 
 typedef struct Stages Stages;
@@ -35,12 +35,12 @@ typedef struct Emitter {
   LLVMModuleRef module;
   LLVMBuilderRef builder;
   const Processor *processor;
-  const Plan *plan;          /* the one being emitted */
+  const Plan *plan; /* the one being emitted */
   LLVMValueRef function, frame;
   LLVMTypeRef f32, i1, i8, i32, i64, pointer, v16f32, v16i32, v16i1, v16i64;
-  Stages *stages;            /* which have functions; NULL: none yet */
-  Debug *debug;              /* -g; else NULL */
-  const char *suffix;        /* behind every kernel's name: ".znver4" where several processors are compiled for; NULL: none */
+  Stages *stages;     /* which have functions; NULL: none yet */
+  Debug *debug;       /* -g; else NULL */
+  const char *suffix; /* behind every kernel's name: ".znver4" where several processors are compiled for; NULL: none */
 } Emitter;
 
 /* Field indices of a frame of this plan (multiply by 8 for bytes). */
@@ -58,10 +58,10 @@ int frame_measure(const Plan *plan, int measure);
 typedef struct Program {
   Vec(int32_t) numbers;
   Vec(const Dim *) measures;
-  Vec(LLVMValueRef) functions;             /* of stages */
-  int most_buffers, most_locals;           /* of a stage, of a kernel */
+  Vec(LLVMValueRef) functions;   /* of stages */
+  int most_buffers, most_locals; /* of a stage, of a kernel */
 } Program;
-int frame_fields(const Plan *plan, const Program *program);      /* how many */
+int frame_fields(const Plan *plan, const Program *program); /* how many */
 
 /* Sets up the types of an emitter; context, module and processor are set. Makes the builder. */
 void emitter_begin(Emitter *emitter);
@@ -81,7 +81,7 @@ typedef struct StageCode StageCode;
 struct Stages {
   Arena *arena;
   Emitter **emitters;
-  int64_t *filled;           /* by emitter: instructions */
+  int64_t *filled; /* by emitter: instructions */
   int nemitters;
   Vec(StageCode *) codes;
 };

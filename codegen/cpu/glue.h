@@ -8,11 +8,11 @@
 
 /* One entry's functions, and each version's kernels. */
 typedef struct EntryCode {
-  LLVMValueRef entry, scratch;                    /* exported, with the entry's own arguments */
-  LLVMValueRef call, scratch_at, sizes;           /* nn_entry's three */
-  LLVMValueRef place;                             /* i64 (frame): fills in offsets, gives the arena's end */
-  Program program;                                /* its kernels */
-  LLVMValueRef functions, numbers;                /* constant tables; functions: by version, then as the program has them */
+  LLVMValueRef entry, scratch;          /* exported, with the entry's own arguments */
+  LLVMValueRef call, scratch_at, sizes; /* nn_entry's three */
+  LLVMValueRef place;                   /* i64 (frame): fills in offsets, gives the arena's end */
+  Program program;                      /* its kernels */
+  LLVMValueRef functions, numbers;      /* constant tables; functions: by version, then as the program has them */
 } EntryCode;
 
 typedef struct KnownSize {
@@ -22,8 +22,8 @@ typedef struct KnownSize {
 
 typedef struct Part Part;
 typedef struct Object {
-  Emitter emitter;                                /* of the first part; frame: the dims that emit_dim reads */
-  Part *parts;                                    /* known to object.c */
+  Emitter emitter; /* of the first part; frame: the dims that emit_dim reads */
+  Part *parts;     /* known to object.c */
   int nparts;
   Arena *arena;
   const Module *module;
@@ -33,13 +33,13 @@ typedef struct Object {
   StateLayout layout;
   const char *triple;
   const Architecture *architecture;
-  const Processor **versions;                     /* the most able first */
+  const Processor **versions; /* the most able first */
   int nversions;
-  LLVMValueRef init, get, set, error, model;      /* exported */
-  LLVMValueRef symbols;                           /* the description's table */
+  LLVMValueRef init, get, set, error, model; /* exported */
+  LLVMValueRef symbols;                      /* the description's table */
   LLVMValueRef execute;
   EntryCode *entries;
-  Vec(KnownSize) sizes;                           /* of the function being emitted */
+  Vec(KnownSize) sizes; /* of the function being emitted */
 } Object;
 
 /* ---- glue.c ---- */
@@ -47,10 +47,10 @@ LLVMValueRef glue_declare(Object *object, const char *name, LLVMTypeRef result, 
                           bool exported);
 /* It runs once in a call at most: LLVM is to make it quickly, not well. */
 LLVMValueRef glue_once(Object *object, LLVMValueRef function);
-const char *glue_name(Object *object, const char *what);          /* "lenet.what": of an internal function */
-void glue_begin(Object *object, LLVMValueRef function);          /* its first block; forgets sizes */
-LLVMValueRef glue_int(Object *object, int64_t value);            /* i32 */
-LLVMValueRef glue_long(Object *object, int64_t value);           /* i64 */
+const char *glue_name(Object *object, const char *what); /* "lenet.what": of an internal function */
+void glue_begin(Object *object, LLVMValueRef function);  /* its first block; forgets sizes */
+LLVMValueRef glue_int(Object *object, int64_t value);    /* i32 */
+LLVMValueRef glue_long(Object *object, int64_t value);   /* i64 */
 LLVMValueRef glue_null(Object *object);
 LLVMBasicBlockRef glue_block(Object *object);
 LLVMValueRef glue_at(Object *object, LLVMValueRef pointer, int64_t bytes);
@@ -59,8 +59,8 @@ LLVMValueRef glue_load(Object *object, LLVMTypeRef type, LLVMValueRef pointer, i
 void glue_store(Object *object, LLVMValueRef value, LLVMValueRef pointer, int64_t bytes);
 LLVMValueRef glue_call(Object *object, LLVMValueRef function, LLVMValueRef *arguments, int count);
 LLVMValueRef glue_compare(Object *object, LLVMIntPredicate predicate, LLVMValueRef a, LLVMValueRef b);
-LLVMValueRef glue_array(Object *object, LLVMTypeRef element, int64_t count);      /* on the stack, in the first block */
-LLVMValueRef glue_size(Object *object, const Dim *dim);          /* emit_dim, each only once in a function */
+LLVMValueRef glue_array(Object *object, LLVMTypeRef element, int64_t count); /* on the stack, in the first block */
+LLVMValueRef glue_size(Object *object, const Dim *dim);                      /* emit_dim, each only once in a function */
 /* Returns the code (of enum NN_*) unless the condition holds. */
 void glue_demand(Object *object, LLVMValueRef condition, int code);
 /* State or scratch: there, and aligned. */
@@ -75,13 +75,13 @@ typedef struct Turns {
   LLVMValueRef index, carried;
 } Turns;
 void turns_open(Object *object, Turns *turns, LLVMValueRef count, LLVMValueRef carried);
-void turns_close(Object *object, Turns *turns, LLVMValueRef carried);             /* then turns->carried is the last */
+void turns_close(Object *object, Turns *turns, LLVMValueRef carried); /* then turns->carried is the last */
 
 /* Constants in read-only memory. */
 LLVMValueRef glue_constant(Object *object, LLVMValueRef value, const char *name);
 LLVMValueRef glue_string(Object *object, const char *text);
 LLVMValueRef glue_struct(Object *object, LLVMValueRef *fields, int count);
-LLVMValueRef glue_table(Object *object, LLVMTypeRef type, LLVMValueRef *items, int count, const char *name);   /* pointer */
+LLVMValueRef glue_table(Object *object, LLVMTypeRef type, LLVMValueRef *items, int count, const char *name); /* pointer */
 
 /* ---- entry.c ---- */
 void declare_entries(Object *object);
@@ -96,17 +96,18 @@ void declare_state_functions(Object *object);
 void emit_state_functions(Object *object);
 /* ---- draw.c: twins of ir/random.c ---- */
 typedef struct Draws {
-  LLVMValueRef philox;    /* i64 (counter, key) */
-  LLVMValueRef uniform;   /* float (i64 index, key) */
-  LLVMValueRef normal;    /* double (i64 index, key) */
+  LLVMValueRef philox;  /* i64 (counter, key) */
+  LLVMValueRef uniform; /* float (i64 index, key) */
+  LLVMValueRef normal;  /* double (i64 index, key) */
 } Draws;
-Draws emit_draws(Object *object, bool uniform, bool normal);   /* those that are wanted, else NULL */
+Draws emit_draws(Object *object, bool uniform, bool normal); /* those that are wanted, else NULL */
 LLVMValueRef emit_random_key(Object *object, const Draws *draws, LLVMValueRef stream, LLVMValueRef key);
 /* ---- requirements.c ---- */
 /* i32: the first version whose processor this is able to be, -1: none. */
 LLVMValueRef emit_choose_version(Object *object);
 
 /* ---- object.c ---- */
+void start_llvm(void); /* before anything that knows targets; more often does no harm */
 /* Object files in memory, as many as parts; 0 with a failure. All but the first hold kernels alone. */
 int object_make(const Module *module, Plan *const *plans, int count, const CodegenOptions *options, CodegenOutput output,
                 int parts, LLVMMemoryBufferRef *made, Failure *failure);

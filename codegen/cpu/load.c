@@ -6,6 +6,7 @@
 
 #include <llvm-c/LLJIT.h>
 #include <llvm-c/Orc.h>
+#include <llvm-c/TargetMachine.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -45,9 +46,9 @@ static bool define_functions(LLVMOrcLLJITRef jit, Failure *failure) {
   return took_no_error(error, failure);
 }
 
-static bool find_model(Loaded *loaded, const Module *module, Failure *failure) {
+static bool find_model(Loaded *loaded, const char *model, Failure *failure) {
   LLVMOrcExecutorAddress address = 0;
-  const char *name = arena_format(loaded->arena, "%s_model", module->name);
+  const char *name = arena_format(loaded->arena, "%s_model", model);
   if (!took_no_error(LLVMOrcLLJITLookup(loaded->jit, &address, name), failure)) return false;
   loaded->model = (const nn_model *)(uintptr_t)address;
   return true;
@@ -73,16 +74,70 @@ static int count_parts(Plan *const *plans, int count) {
   return MAX(1, MIN(MIN(processors, kernels), MAX_PARTS));
 }
 
-Loaded *codegen_load(const Module *module, Plan *const *plans, int count, const CodegenOptions *options, Failure *failure) {
-  LLVMMemoryBufferRef parts[MAX_PARTS];
-  int nparts = object_make(module, plans, count, options, OUTPUT_OBJECT, count_parts(plans, count), parts, failure);
-  if (nparts == 0) return NULL;
+/* Takes the buffers. */
+static Loaded *load_parts(const char *model, LLVMMemoryBufferRef *parts, int count, Failure *failure) {
   Arena *arena = arena_new();
   Loaded *loaded = NEW(arena, Loaded);
   loaded->arena = arena;
-  if (link_parts(loaded, parts, nparts, failure) && find_model(loaded, module, failure)) return loaded;
+  start_llvm();
+  if (link_parts(loaded, parts, count, failure) && find_model(loaded, model, failure)) return loaded;
   codegen_unload(loaded);
   return NULL;
+}
+
+Loaded *codegen_load(const Module *module, Plan *const *plans, int count, const CodegenOptions *options, Failure *failure) {
+  LLVMMemoryBufferRef parts[MAX_PARTS];
+  int nparts = object_make(module, plans, count, options, OUTPUT_OBJECT, count_parts(plans, count), parts, failure);
+  return nparts > 0 ? load_parts(module->name, parts, nparts, failure) : NULL;
+}
+
+/* ---- code that is kept: each part's length in 8 bytes, then the part ---- */
+
+bool codegen_compile(const Module *module, Plan *const *plans, int count, const CodegenOptions *options, Text *code,
+                     Failure *failure) {
+  LLVMMemoryBufferRef parts[MAX_PARTS];
+  int nparts = object_make(module, plans, count, options, OUTPUT_OBJECT, count_parts(plans, count), parts, failure);
+  for (int k = 0; k < nparts; k++) {
+    uint64_t length = LLVMGetBufferSize(parts[k]);
+    text_add_bytes(code, (const char *)&length, sizeof length);
+    text_add_bytes(code, LLVMGetBufferStart(parts[k]), length);
+    LLVMDisposeMemoryBuffer(parts[k]);
+  }
+  return nparts > 0;
+}
+
+Loaded *codegen_load_code(const char *model, const char *code, size_t length, Failure *failure) {
+  LLVMMemoryBufferRef parts[MAX_PARTS];
+  int count = 0;
+  for (uint64_t part; length >= sizeof part && count < MAX_PARTS; count++) {
+    memcpy(&part, code, sizeof part);
+    if (part > length - sizeof part) break;
+    parts[count] = LLVMCreateMemoryBufferWithMemoryRangeCopy(code + sizeof part, part, "part");
+    code += sizeof part + part;
+    length -= sizeof part + part;
+  }
+  if (length > 0) {
+    for (int k = 0; k < count; k++) LLVMDisposeMemoryBuffer(parts[k]);
+    fail(failure, EXIT_ENVIRONMENT, "the code that was kept of %s is damaged", model);
+    return NULL;
+  }
+  return load_parts(model, parts, count, failure);
+}
+
+bool codegen_circumstances(const CodegenOptions *options, Text *out) {
+  unsigned major, minor, patch;
+  LLVMGetVersion(&major, &minor, &patch);
+  text_add(out, "LLVM %u.%u.%u\n", major, minor, patch);
+  const char *list = options->cpus ? options->cpus : "native";
+  Arena *arena = arena_new();
+  char *host = LLVMGetDefaultTargetTriple();
+  const Architecture *architecture = architecture_find(options->triple ? options->triple : host);
+  const Processor *native = architecture ? processor_find(arena, architecture, "native") : NULL;
+  text_add(out, "%s for %s\n", list, options->triple ? options->triple : host);
+  if (strstr(list, "native") && native) text_add(out, "native: %s %s\n", native->name, native->features);
+  LLVMDisposeMessage(host);
+  arena_free(arena);
+  return architecture != NULL;
 }
 
 const nn_model *loaded_model(const Loaded *loaded) { return loaded->model; }

@@ -74,7 +74,8 @@ static void set_llvm_options(void) {
   done = true;
 }
 
-static void initialise_targets(void) {
+void start_llvm(void) {
+  set_llvm_options();
   LLVMInitializeX86TargetInfo();
   LLVMInitializeX86Target();
   LLVMInitializeX86TargetMC();
@@ -226,8 +227,7 @@ static void compile_parts(Object *object) {
 
 static bool make(Object *object, CodegenOutput output, Failure *failure) {
   bool good = true;
-  set_llvm_options();
-  initialise_targets();
+  start_llvm();
   for (int k = 0; good && k < object->nparts; k++) {
     Part *part = &object->parts[k];
     part->output = output;

@@ -6,10 +6,10 @@
 
 /* What processors of one instruction set have in common. */
 typedef struct Architecture {
-  const char *name;          /* as its triples begin, up to the '-' */
-  const char *base;          /* of processors the oldest: what code around kernels is for */
-  const char *fallback;      /* for which code is made where none is named and this machine is of another architecture */
-  const char *known;         /* names to choose from, in words */
+  const char *name;     /* as its triples begin, up to the '-' */
+  const char *base;     /* of processors the oldest: what code around kernels is for */
+  const char *fallback; /* for which code is made where none is named and this machine is of another architecture */
+  const char *known;    /* names to choose from, in words */
   bool has_cpuid;
   const Processor *processors;
   int count;
@@ -27,8 +27,8 @@ bool processor_runs_here(const Processor *processor);
 int processor_compare(const Processor *a, const Processor *b);
 /* Bits that CPUID must show before code for this processor may run; see PROCESSOR_*. */
 enum {
-  PROCESSOR_AVX2 = 1,      /* avx, avx2, bmi, bmi2, fma, f16c, lzcnt, movbe */
-  PROCESSOR_AVX512 = 2     /* avx512 f, bw, cd, dq, vl */
+  PROCESSOR_AVX2 = 1,  /* avx, avx2, bmi, bmi2, fma, f16c, lzcnt, movbe */
+  PROCESSOR_AVX512 = 2 /* avx512 f, bw, cd, dq, vl */
 };
 int processor_needs(const Processor *processor);
 

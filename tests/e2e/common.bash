@@ -4,6 +4,8 @@ set -uo pipefail
 digits=$SOURCE/models/digits.nn
 table=$SOURCE/models/data/digits.csv.gz
 rm -rf ./* # CTest's folder for this test alone
+XDG_CACHE_HOME=$(dirname "$PWD")/cache # never the user's own
+export XDG_CACHE_HOME
 failures=0
 
 fail() {
