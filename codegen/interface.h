@@ -5,25 +5,25 @@
 
 #include "codegen/codegen.h"
 
-enum { STATE_ALIGN = 64, STATE_HEAD = 64 };   /* the head: which processor's code init chose */
+enum { STATE_ALIGN = 64, STATE_HEAD = 64 }; /* the head: which processor's code init chose */
 
-int module_declared_dims(const Module *module);              /* turns stand behind all of these */
+int module_declared_dims(const Module *module); /* turns stand behind all of these */
 /* By module dim: symbols that occur in its parameters' or results' types, its checks, or anywhere in its plan. */
 void entry_dims(const Plan *plan, bool *mentioned);
-int entry_parameters(const Graph *graph);                    /* without the seed, which is a uint64_t of its own in C */
+int entry_parameters(const Graph *graph); /* without the seed, which is a uint64_t of its own in C */
 bool entry_wants_state(const Plan *plan);
 bool entry_wants_scratch(const Plan *plan);
-int64_t entry_scratch_bytes(const Plan *plan);               /* at the bounds, one worker */
+int64_t entry_scratch_bytes(const Plan *plan); /* at the bounds, one worker */
 /* Names of entries that would take another exported symbol's name: a Failure. */
 bool interface_verify(const Module *module, Failure *failure);
 
 /* ---- facts.c ---- */
 
-const Place *place_of_user(const Place *place);              /* the user's own that led here; else the place itself */
+const Place *place_of_user(const Place *place); /* the user's own that led here; else the place itself */
 
-void kernel_lines(const Kernel *kernel, Text *out);          /* "lenet.nn:5, lenet.nn:6" */
-const Dim *kernel_flops(const Plan *plan, int kernel);       /* NULL beyond 64 bits; so are the next two */
+void kernel_lines(const Kernel *kernel, Text *out);    /* "lenet.nn:5, lenet.nn:6" */
+const Dim *kernel_flops(const Plan *plan, int kernel); /* NULL beyond 64 bits; so are the next two */
 const Dim *kernel_bytes(const Plan *plan, int kernel);
-const Dim *kernel_effort(const Plan *plan, int kernel);      /* how long it takes, in flops of a contraction */
+const Dim *kernel_effort(const Plan *plan, int kernel); /* how long it takes, in flops of a contraction */
 
 #endif

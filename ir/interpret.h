@@ -9,15 +9,15 @@
 /* A tensor at run time: dense, row-major. An f32 tensor's elements are float, or double in an f64 run. */
 typedef struct Array {
   Dtype dtype;
-  bool f64;                 /* elements of an F32 array are double */
+  bool f64; /* elements of an F32 array are double */
   int rank;
   int64_t size[MAX_RANK];
-  void *data;               /* float or double, int32_t, uint8_t (0 or 1) */
+  void *data; /* float or double, int32_t, uint8_t (0 or 1) */
 } Array;
 int64_t array_count(const Array *array);
 size_t array_element_bytes(const Array *array);
-Array array_new(Arena *arena, Dtype dtype, bool f64, int rank, const int64_t *size);   /* zeroed */
-Array array_for(Arena *arena, const Type *type, bool f64, const int64_t *dims);         /* sizes at run-time dims */
+Array array_new(Arena *arena, Dtype dtype, bool f64, int rank, const int64_t *size); /* zeroed */
+Array array_for(Arena *arena, const Type *type, bool f64, const int64_t *dims);      /* sizes at run-time dims */
 double array_get(const Array *array, int64_t index);
 void array_set(const Array *array, int64_t index, double value);
 
@@ -27,7 +27,7 @@ void initialise(const Symbol *symbol, uint64_t seed, Array *array);
 /* Philox 2x32-10: one block; the lowest level of all random numbers. random_key folds one more i32 key into a stream. */
 void philox(uint32_t counter[2], uint32_t key);
 uint32_t random_key(uint32_t stream, uint32_t key);
-#define RANDOM_KEY_WORD 0x6E6E6373u   /* second counter word of random_key, which no element's index reaches */
+#define RANDOM_KEY_WORD 0x6E6E6373u /* second counter word of random_key, which no element's index reaches */
 /* Uniform in [0, 1) with 24 bits, for logical element `index` of a random node whose keys folded into `key`. */
 float random_uniform(uint32_t key, uint64_t index);
 
@@ -38,16 +38,16 @@ Interpreter *interpreter_new(void);
 void interpreter_free(Interpreter *interpreter);
 
 typedef struct Run {
-  const Graph *graph;       /* an entry, without grad nodes */
+  const Graph *graph; /* an entry, without grad nodes */
   bool f64;
-  const int64_t *dims;      /* by symbol index of the module */
-  const Array *parameters;  /* by parameter; dtypes and sizes must fit */
+  const int64_t *dims;     /* by symbol index of the module */
+  const Array *parameters; /* by parameter; dtypes and sizes must fit */
   /* by symbol: read, and replaced (data pointer into `arena`) by the finals at the end; of the types that the graph's state
    * nodes have, which after pass layout are those of symbol_stored */
   Array *states;
-  Array *results;           /* by result: set, data in `arena` */
+  Array *results; /* by result: set, data in `arena` */
   Arena *arena;
-  Array *values;            /* if not NULL: an array of graph->nodes.count, filled with every node's value (for diff) */
+  Array *values; /* if not NULL: an array of graph->nodes.count, filled with every node's value (for diff) */
   /* If not NULL: results' data live in its memory, until the next call with it, instead of in `arena`; states that finals
    * replace live there until they are replaced again. For loops of training, where `arena` would grow at each step. */
   Interpreter *interpreter;

@@ -27,12 +27,12 @@ typedef struct DimTerm {
 } DimTerm;
 struct Dim {
   DimKind kind;
-  int64_t value;        /* CONSTANT */
-  int symbol;           /* SYMBOL: index into Module.dims */
-  const Dim *a, *b;     /* FLOORDIV: floor(a / b) */
-  int nterms;           /* SUM: two terms or more, or one whose coefficient is not 1 or that has several atoms */
+  int64_t value;    /* CONSTANT */
+  int symbol;       /* SYMBOL: index into Module.dims */
+  const Dim *a, *b; /* FLOORDIV: floor(a / b) */
+  int nterms;       /* SUM: two terms or more, or one whose coefficient is not 1 or that has several atoms */
   DimTerm *terms;
-  int64_t low, high;    /* what the bounds of the symbols allow (interval arithmetic; saturates at +-2^62) */
+  int64_t low, high; /* what the bounds of the symbols allow (interval arithmetic; saturates at +-2^62) */
 };
 
 /* A size that a model declares: dim N <= 256. */
@@ -40,8 +40,8 @@ typedef struct DimSymbol {
   const char *name;
   int64_t low, high, step;
   const Place *place;
-  bool turn;            /* not declared: the counter of a scan's loop, made by the plan */
-  const Dim *below;     /* turn: it is always less than this */
+  bool turn;        /* not declared: the counter of a scan's loop, made by the plan */
+  const Dim *below; /* turn: it is always less than this */
 } DimSymbol;
 
 const Dim *dim_constant(Module *module, int64_t value);
@@ -51,30 +51,30 @@ const Dim *dim_add(Module *module, const Dim *a, const Dim *b);
 const Dim *dim_subtract(Module *module, const Dim *a, const Dim *b);
 const Dim *dim_multiply(Module *module, const Dim *a, const Dim *b);
 const Dim *dim_floordiv(Module *module, const Dim *a, const Dim *b);
-const Dim *dim_mod(Module *module, const Dim *a, const Dim *b);                /* a - b * (a // b), in that normal form */
+const Dim *dim_mod(Module *module, const Dim *a, const Dim *b); /* a - b * (a // b), in that normal form */
 const Dim *dim_offset(Module *module, const Dim *a, int64_t plus);
 bool dim_is_constant(const Dim *dim, int64_t *value);
 bool dim_is(const Dim *dim, int64_t value);
-int64_t dim_value(const Dim *dim, const int64_t *symbols);                     /* at run-time sizes, by symbol index */
-void dim_print(const Module *module, const Dim *dim, Text *out);               /* "N", "2*N*T - 1", "(H + 1)//2" */
-const Dim *dim_read(Module *module, const char **text);                        /* the same back; NULL if malformed */
+int64_t dim_value(const Dim *dim, const int64_t *symbols);       /* at run-time sizes, by symbol index */
+void dim_print(const Module *module, const Dim *dim, Text *out); /* "N", "2*N*T - 1", "(H + 1)//2" */
+const Dim *dim_read(Module *module, const char **text);          /* the same back; NULL if malformed */
 
 /* ---- types ---- */
 
-typedef enum Dtype { NONE, F32, I32, BOOL } Dtype;   /* NONE: the type of a node that only picks take apart */
+typedef enum Dtype { NONE, F32, I32, BOOL } Dtype; /* NONE: the type of a node that only picks take apart */
 typedef struct Type {
   Dtype dtype;
   int rank;
   const Dim *size[MAX_RANK];
 } Type;
-const char *dtype_name(Dtype dtype);                        /* "f32", "i32", "bool" */
+const char *dtype_name(Dtype dtype); /* "f32", "i32", "bool" */
 Type type_scalar(Dtype dtype);
 Type type_of(Dtype dtype, int rank, const Dim *const *size);
 bool type_equal(const Type *a, const Type *b);
 bool type_same_sizes(const Type *a, const Type *b);
-const Dim *type_count(Module *module, const Type *type);    /* how many elements */
-void type_print(const Module *module, const Type *type, Text *out);           /* "f32[N, 784]" */
-char *type_text(const Module *module, const Type *type);                      /* the same, in the module's arena */
+const Dim *type_count(Module *module, const Type *type);            /* how many elements */
+void type_print(const Module *module, const Type *type, Text *out); /* "f32[N, 784]" */
+char *type_text(const Module *module, const Type *type);            /* the same, in the module's arena */
 
 /* ---- index maps ---- */
 
@@ -99,16 +99,16 @@ typedef struct Space {
   int nmaps;
   Map map[2];
 } Space;
-Axis axis_of(Module *module, int dim);                                        /* the bare dim */
-Axis axis_at(const Dim *offset);                                              /* no dim: always this index */
+Axis axis_of(Module *module, int dim); /* the bare dim */
+Axis axis_at(const Dim *offset);       /* no dim: always this index */
 Axis axis_affine(int dim, int64_t coefficient, const Dim *offset);
 Axis axis_window(int dim, int64_t coefficient, int tap, int64_t tap_coefficient, const Dim *offset, int64_t divisor);
 bool axis_is_bare(const Axis *axis, int dim);
-bool axis_equal(const Axis *a, const Axis *b);                                /* term by term */
+bool axis_equal(const Axis *a, const Axis *b); /* term by term */
 /* True if the bounds prove that every index of this axis is exact and inside 0..size-1. */
 bool axis_always_inside(Module *module, const Space *space, const Axis *axis, const Dim *size);
 bool map_always_inside(Module *module, const Space *space, int operand, const Type *operand_type);
-bool map_is_identity(const Space *space, int operand, const Type *operand_type);   /* axis k is bare dim k, same sizes */
+bool map_is_identity(const Space *space, int operand, const Type *operand_type); /* axis k is bare dim k, same sizes */
 void space_print(const Module *module, const Space *space, Text *out);
 /* "[n:N c:3 | k:5] x(n, 2*c + k - 1)" and back */
 
@@ -136,21 +136,21 @@ typedef struct OpInfo {
   const char *meaning;
 } OpInfo;
 extern const OpInfo op_info[OP_COUNT];
-Op op_by_name(const char *name);                            /* OP_NONE if there is none */
+Op op_by_name(const char *name); /* OP_NONE if there is none */
 typedef struct Node Node;
 /* The type of a node by its op's shape rule (the table's column), from its operands' types and its attribute; where the
  * type is given, node->type is checked. False, with a sentence in `why`, if the operands or the attribute do not fit. */
 bool op_type(const Graph *graph, const Node *node, Type *type, Text *why);
-bool pair_type(const Graph *graph, const Node *pair, int result, Type *type);   /* of one pick; false if there is none */
+bool pair_type(const Graph *graph, const Node *pair, int result, Type *type); /* of one pick; false if there is none */
 
 /* ---- nodes and graphs ---- */
 
 typedef struct Scan {
-  Graph *body;              /* parameters: turn (i32[]), carries, slices, captures; results: carries, yields */
+  Graph *body; /* parameters: turn (i32[]), carries, slices, captures; results: carries, yields */
   const Dim *trips;
-  bool reverse;             /* turn runs from trips-1 down to 0; slices are read and yields are written at turn */
+  bool reverse; /* turn runs from trips-1 down to 0; slices are read and yields are written at turn */
   int ncarry, nslice, ncapture, nyield;
-} Scan;                     /* the node's operands: first carries, whole sequences (axis 0), captures.
+} Scan; /* the node's operands: first carries, whole sequences (axis 0), captures.
                                its picks: last carries, then yields stacked along axis 0 */
 struct Node {
   Op op;
@@ -158,24 +158,24 @@ struct Node {
   int noperands;
   Id *operands;
   /* the attribute; which part is meant follows from op */
-  double number;            /* constant without array; view: fill */
-  const double *array;      /* constant: row-major, or NULL */
-  int index;                /* arg: parameter; state: symbol; pick: result; iota, concat, gather, scatter, cumsum: axis */
-  int batch;                /* gather, scatter: leading axes that a and b share */
-  uint32_t stream;          /* random */
-  bool materialise;         /* view: gets memory of its own in the plan even where it could be read through */
-  const Dim *dim;           /* dim */
-  const Space *space;       /* view, folds, contract, argmax, argmin */
+  double number;       /* constant without array; view: fill */
+  const double *array; /* constant: row-major, or NULL */
+  int index;           /* arg: parameter; state: symbol; pick: result; iota, concat, gather, scatter, cumsum: axis */
+  int batch;           /* gather, scatter: leading axes that a and b share */
+  uint32_t stream;     /* random */
+  bool materialise;    /* view: gets memory of its own in the plan even where it could be read through */
+  const Dim *dim;      /* dim */
+  const Space *space;  /* view, folds, contract, argmax, argmin */
   const Scan *scan;
-  const Place *place;       /* never NULL in graphs that come from a file */
-  const char *name;         /* what the program called it, or NULL */
+  const Place *place; /* never NULL in graphs that come from a file */
+  const char *name;   /* what the program called it, or NULL */
 };
 
 typedef struct Parameter {
   const char *name;
   Type type;
   bool has_default;
-  double fallback;          /* the default of a scalar */
+  double fallback; /* the default of a scalar */
   const Place *place;
 } Parameter;
 typedef struct Result {
@@ -184,7 +184,7 @@ typedef struct Result {
 } Result;
 typedef struct Final {
   int symbol;
-  Id value;                 /* what the state or param holds after the call */
+  Id value; /* what the state or param holds after the call */
 } Final;
 /* What a bound leaves open: `what` must hold at the entry, low <= dim <= high. */
 typedef struct EntryCheck {
@@ -200,33 +200,33 @@ struct Graph {
   const char *name;
   GraphKind kind;
   const Place *place;
-  Vec(Node) nodes;          /* nodes.items[0] is none */
+  Vec(Node) nodes; /* nodes.items[0] is none */
   Vec(Parameter) parameters;
   Vec(Result) results;
   Vec(Final) finals;
   Vec(EntryCheck) checks;
-  bool draws;               /* a fn that takes a seed: its last parameter is i32[2] named "seed" */
-  const Place *here;        /* the place given to nodes that are added */
+  bool draws;        /* a fn that takes a seed: its last parameter is i32[2] named "seed" */
+  const Place *here; /* the place given to nodes that are added */
 };
 
 typedef enum InitKind { INIT_NUMBER, INIT_UNIFORM, INIT_NORMAL, INIT_ORTHOGONAL, INIT_ARRAY } InitKind;
 typedef struct Initialiser {
   InitKind kind;
-  double a, b;              /* NUMBER: a; UNIFORM: from a to b; NORMAL: deviation a; ORTHOGONAL: gain a */
+  double a, b; /* NUMBER: a; UNIFORM: from a to b; NORMAL: deviation a; ORTHOGONAL: gain a */
   const double *array;
 } Initialiser;
 /* A param or a state. "nn.seed" (i32[2]) and "nn.calls" (i32[]) are states that a module has if a step draws. */
 typedef struct Symbol {
-  const char *name;         /* "net.conv1.w" */
-  Type type;                /* constants only */
+  const char *name; /* "net.conv1.w" */
+  Type type;        /* constants only */
   bool trainable;
   Initialiser init;
   const Place *place;
-  bool reordered;           /* in the state block its axes lie in another order: axis k is the type's axis order[k] */
+  bool reordered; /* in the state block its axes lie in another order: axis k is the type's axis order[k] */
   int8_t order[MAX_RANK];
 } Symbol;
-void module_canonical(Module *module);       /* all symbols in canonical order again: for graphs from before pass layout */
-Type symbol_stored(const Symbol *symbol);    /* its type as it lies in the state block */
+void module_canonical(Module *module);    /* all symbols in canonical order again: for graphs from before pass layout */
+Type symbol_stored(const Symbol *symbol); /* its type as it lies in the state block */
 /* Element `index` of the canonical, row-major order lies at the sum of (index % modulus) / divisor * stride over these
  * factors, one for each axis. Gives their number: the rank. */
 typedef struct StoredFactor {
@@ -245,39 +245,39 @@ struct Module {
   Vec(DimSymbol) dims;
   Vec(Symbol) symbols;
   Vec(Graph *) entries;
-  Vec(const Source *) sources;  /* the texts that it was made of */
-  void *interned_dims;      /* dim.c's own */
+  Vec(const Source *) sources; /* the texts that it was made of */
+  void *interned_dims;         /* dim.c's own */
 };
 Module *module_new(Arena *arena, Diagnostics *diagnostics, const char *name);
 int module_add_dim(Module *module, const char *name, int64_t low, int64_t high, int64_t step, const Place *place);
 int module_add_symbol(Module *module, const char *name, Type type, bool trainable, Initialiser init, const Place *place);
-int module_find_symbol(const Module *module, const char *name);               /* -1 if there is none */
+int module_find_symbol(const Module *module, const char *name); /* -1 if there is none */
 Graph *module_find_entry(const Module *module, const char *name);
-Graph *graph_new(Module *module, const char *name, GraphKind kind);           /* not added to the entries */
+Graph *graph_new(Module *module, const char *name, GraphKind kind); /* not added to the entries */
 
 /* ---- building: each adds one node (or a few), infers its type, and gives its Id. Operands must fit: the frontend checks
  * and reports first; a misfit here is a bug(). ---- */
 
 static inline Node *graph_node(const Graph *graph, Id id) { return &graph->nodes.items[id]; }
 static inline const Type *graph_type(const Graph *graph, Id id) { return &graph->nodes.items[id].type; }
-Id graph_add(Graph *graph, const Node *node);       /* as it is, operands copied; place and name kept or filled from here */
-Id graph_parameter(Graph *graph, const char *name, Type type, const Place *place);   /* appends it, and its arg node */
+Id graph_add(Graph *graph, const Node *node); /* as it is, operands copied; place and name kept or filled from here */
+Id graph_parameter(Graph *graph, const char *name, Type type, const Place *place); /* appends it, and its arg node */
 Id graph_constant(Graph *graph, Type type, double number);
-Id graph_number(Graph *graph, Dtype dtype, double number);                     /* a scalar */
-Id graph_array(Graph *graph, Type type, const double *values);                 /* sizes must be constants */
+Id graph_number(Graph *graph, Dtype dtype, double number);     /* a scalar */
+Id graph_array(Graph *graph, Type type, const double *values); /* sizes must be constants */
 Id graph_state(Graph *graph, int symbol);
 Id graph_dim(Graph *graph, const Dim *dim);
-Id graph_iota(Graph *graph, Type type, int axis);                              /* i32 */
+Id graph_iota(Graph *graph, Type type, int axis); /* i32 */
 Id graph_random(Graph *graph, Type type, const Id *keys, int nkeys, uint32_t stream);
 Id graph_unary(Graph *graph, Op op, Id a);
 Id graph_cast(Graph *graph, Dtype dtype, Id a);
 /* Shapes are brought together as NumPy does (sizes 1 and missing leading axes), by explicit views. */
 Id graph_binary(Graph *graph, Op op, Id a, Id b);
 Id graph_where(Graph *graph, Id condition, Id yes, Id no);
-bool shapes_broadcast(Module *module, const Type *a, const Type *b, Type *result);    /* false if they do not */
+bool shapes_broadcast(Module *module, const Type *a, const Type *b, Type *result); /* false if they do not */
 Id graph_broadcast(Graph *graph, Id a, int rank, const Dim *const *size);
 Id graph_view(Graph *graph, Id a, const Space *space, double fill);
-Id graph_transpose(Graph *graph, Id a, const int *axes);                       /* result axis k is a's axis axes[k] */
+Id graph_transpose(Graph *graph, Id a, const int *axes); /* result axis k is a's axis axes[k] */
 Id graph_slice(Graph *graph, Id a, int axis, const Dim *start, const Dim *count, int64_t step);
 Id graph_pad(Graph *graph, Id a, int axis, const Dim *before, const Dim *after, double fill);
 Id graph_insert_axis(Graph *graph, Id a, int axis);
@@ -285,13 +285,13 @@ Id graph_reshape(Graph *graph, Id a, int rank, const Dim *const *size);
 Id graph_concat(Graph *graph, const Id *parts, int nparts, int axis);
 Id graph_gather(Graph *graph, Id a, Id index, int axis, int batch);
 Id graph_scatter(Graph *graph, Id base, Id index, Id values, int axis, int batch);
-Id graph_fold(Graph *graph, Op op, Id a, const Space *space);                  /* fold_*, argmax, argmin */
-Id graph_fold_axes(Graph *graph, Op op, Id a, const bool *folded, bool keep);  /* the same over some whole axes */
+Id graph_fold(Graph *graph, Op op, Id a, const Space *space);                 /* fold_*, argmax, argmin */
+Id graph_fold_axes(Graph *graph, Op op, Id a, const bool *folded, bool keep); /* the same over some whole axes */
 Id graph_contract(Graph *graph, Id a, Id b, const Space *space);
 Id graph_argsort(Graph *graph, Id a);
 Id graph_cumsum(Graph *graph, Id a, int axis);
-Id graph_scan(Graph *graph, const Scan *scan, const Id *operands);             /* then graph_pick */
-Id graph_grad(Graph *graph, Id loss, const Id *by, int count);                 /* then graph_pick */
+Id graph_scan(Graph *graph, const Scan *scan, const Id *operands); /* then graph_pick */
+Id graph_grad(Graph *graph, Id loss, const Id *by, int count);     /* then graph_pick */
 Id graph_pick(Graph *graph, Id pair, int result);
 Id graph_stop(Graph *graph, Id a);
 
@@ -306,6 +306,6 @@ bool graph_verify(const Graph *graph, Text *why);
 bool module_verify(const Module *module, Text *why);
 void module_print(const Module *module, Text *out);
 void graph_print(const Graph *graph, Text *out);
-Module *module_read(Arena *arena, Diagnostics *diagnostics, const Source *source);    /* NULL after errors */
+Module *module_read(Arena *arena, Diagnostics *diagnostics, const Source *source); /* NULL after errors */
 
 #endif
