@@ -201,7 +201,9 @@ static const Option options[] = {
     TEXT("state", 0, state, "FILE", "starts from these weights, as a new training"),
     FLAG("partial", 0, partial, "takes from --state what is there"),
     OPTION_SEED,
-    TEXT("shuffle", 0, shuffle, "[=yes|no]", "whether each epoch has an order of its own (default: yes)"),
+    TEXT("shuffle", 0, shuffle, "[=yes|no]",
+         "whether each epoch has an order of its own (default: yes); with no, each row of a batch\n"
+         "of a text goes on where the same row of the batch before ended"),
     TEXT("label", 0, label, "COLUMN", "which column of a csv is the label (default: the last)"),
     FLAG("standardize", 0, standardize, "brings input columns to mean 0 and deviation 1"),
     TEXT("log", 0, log, "FILE", "writes a csv with a line for each epoch"),

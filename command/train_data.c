@@ -39,8 +39,8 @@ static int64_t *all_rows(Arena *arena, int64_t count) {
   return rows;
 }
 
-/* Parts the rows: every test_every-th for tests, the first --rows of the others to train on, then a share of these, chosen
- * by the seed, for validation. */
+/* Parts the rows: every test_every-th for tests, the first --rows of the others to train on, then a share of these for
+ * validation, chosen by the seed; of a text its end, which shares no sentence with what is trained on. */
 static bool part_rows(Train *train, Failure *failure) {
   const Settings *settings = train->settings;
   Arena *arena = train->arena;
@@ -64,7 +64,8 @@ static bool part_rows(Train *train, Failure *failure) {
     int64_t held = (int64_t)(settings->valid * (double)train->count);
     if (held == 0)
       return fail(failure, EXIT_INPUT, "--valid %g: that is not one row of %lld", settings->valid, (long long)train->count);
-    shuffle_rows(train->rows, train->count, (uint64_t)settings->seed, UINT32_MAX); /* an epoch that never comes */
+    if (!train->data.characters)
+      shuffle_rows(train->rows, train->count, (uint64_t)settings->seed, UINT32_MAX); /* an epoch that never comes */
     train->count -= held;
     train->held[0].rows = train->rows + train->count;
     train->held[0].count = held;

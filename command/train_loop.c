@@ -91,10 +91,26 @@ static bool save(Train *train, Failure *failure) {
   return train_save(train, failure);
 }
 
-static bool run_epoch(Train *train, int64_t steps_in_all, Failure *failure) {
+/* Without a shuffle, a text is read in as many streams as a batch has rows: each row goes on where the same row of the batch
+ * before ended, so that a model may keep its state from step to step. What is left of the rows comes last. */
+static void order_streams(int64_t *order, const int64_t *rows, int64_t count, int64_t streams) {
+  int64_t length = count / streams;
+  for (int64_t k = 0; k < length * streams; k++) order[k] = rows[k % streams * length + k / streams];
+  memcpy(order + length * streams, rows + length * streams, (size_t)(count - length * streams) * sizeof *order);
+}
+
+static void order_rows(Train *train) {
   const Settings *settings = train->settings;
   memcpy(train->order, train->rows, (size_t)train->count * sizeof *train->order);
-  if (train_shuffles(settings)) shuffle_rows(train->order, train->count, (uint64_t)settings->seed, (uint32_t)train->epoch);
+  if (train_shuffles(settings))
+    shuffle_rows(train->order, train->count, (uint64_t)settings->seed, (uint32_t)train->epoch);
+  else if (train->data.characters)
+    order_streams(train->order, train->rows, train->count, train->feed.batch);
+}
+
+static bool run_epoch(Train *train, int64_t steps_in_all, Failure *failure) {
+  const Settings *settings = train->settings;
+  order_rows(train);
   int64_t batches = feed_batches(&train->feed, train->count);
   progress_begin(&train->progress, settings->quiet, train->batch * train->feed.batch);
   while (train->batch < batches && !asked_to_stop) {

@@ -42,6 +42,22 @@ echo 'Zwei Zebras fressen Gras' > zebra.txt
 expect 2 "zebra.txt:1: 'Z' is none of the" "$NNC" train chars.nn text:zebra.txt --state chars.safetensors
 expect 0 '' "$NNC" train chars.nn text:bear.txt --epochs 5 --valid 0.1 --resume chars.safetensors --save longer.safetensors -q
 
+# a text that is not shuffled: each of the 4 rows goes on where it ended in the step before, but for the first of an epoch
+cat > streams.nn <<'EOF'
+model streams
+state last: [4] = -1
+state broken: [] = 0
+step train(x: i32[4, 8], y: i32[4, 8]) -> breaks {
+  broken := broken + sum(f32(f32(x[:, 0]) != last))
+  last := f32(y[:, -1])
+  breaks = broken
+}
+fn count() -> breaks { breaks = broken }
+EOF
+seq 1000 > count.txt # no eight characters are followed by the same for long
+expect 0 '' "$NNC" train streams.nn text:count.txt --epochs 1 --shuffle=no --valid 0.1 --save streams.safetensors -q
+expect 0 'breaks = 4' "$NNC" run streams.nn count --state streams.safetensors
+
 # a table with classes as words
 cat > iris.nn <<'EOF'
 model iris
