@@ -12,6 +12,12 @@ void pass_grad(Module *module);
 void pass_fold(Module *module); /* constants folded; x+0, x*1, views of views, casts to the same: gone */
 void pass_cse(Module *module);  /* equal nodes become one */
 void pass_dead(Module *module); /* what no result, final or check needs is gone */
+/* Loops: a reverse scan takes products from the forward scan's yields; products are cut where their parts belong to different
+ * places; products that are ahead of a loop move in front of it, sums of products that it carries behind it. */
+void pass_reuse(Module *module);
+void pass_split(Module *module);
+void pass_hoist(Module *module);
+void pass_stack(Module *module);
 /* Chooses in which order the axes of pictures and of convolutions' kernels lie in memory. */
 void pass_layout(Module *module);
 /* Brings contracts into the form that lowering wants: every operand is read linearly and inside (padding and dilation are

@@ -34,6 +34,11 @@ static void run_grad(Pipeline *pipeline) { pass_grad(pipeline->module); }
 static void run_fold(Pipeline *pipeline) { pass_fold(pipeline->module); }
 static void run_cse(Pipeline *pipeline) { pass_cse(pipeline->module); }
 static void run_dead(Pipeline *pipeline) { pass_dead(pipeline->module); }
+static void run_reuse(Pipeline *pipeline) { pass_reuse(pipeline->module); }
+static void run_split(Pipeline *pipeline) { pass_split(pipeline->module); }
+static void run_hoist(Pipeline *pipeline) { pass_hoist(pipeline->module); }
+static void run_stack(Pipeline *pipeline) { pass_stack(pipeline->module); }
+static void run_trim(Pipeline *pipeline) { pass_dead(pipeline->module); }
 static void run_layout(Pipeline *pipeline) { pass_layout(pipeline->module); }
 static void run_tidy(Pipeline *pipeline) { pass_fold(pipeline->module); }
 static void run_linear(Pipeline *pipeline) { pass_linear(pipeline->module); }

@@ -69,7 +69,7 @@ static bool operands_equal(const Node *a, const Node *b) {
   return a->noperands == 0 || memcmp(a->operands, b->operands, sizeof(Id) * (size_t)a->noperands) == 0;
 }
 
-static bool nodes_equal(const Node *a, const Node *b) {
+bool nodes_equal(const Node *a, const Node *b) {
   return a->op == b->op && type_equal(&a->type, &b->type) && operands_equal(a, b) && a->index == b->index &&
          memcmp(&a->number, &b->number, sizeof a->number) == 0 && a->batch == b->batch && a->stream == b->stream &&
          a->dim == b->dim && spaces_equal(a->space, b->space) && arrays_equal(a, b);

@@ -6,6 +6,8 @@
 
 /* True if every element is the same number, which the graph says outright: a constant, or a view of one. */
 bool is_number(const Graph *graph, Id id, double *number);
+/* True if both compute the same: op, type, attribute and operands, what commutes either way round. Not for scans. */
+bool nodes_equal(const Node *a, const Node *b);
 /* Runs a rewrite over all entries. */
 void rewrite_entries(Module *module, RewriteRule rule, void *user);
 
