@@ -9,6 +9,8 @@
 
 #include <math.h>
 
+enum { MOST_PARTS = 16 /* of a sum that is a concatenation */ };
+
 /* Gives what the node may be replaced by, 0 if nothing better is known; x are its operands in `to`. */
 typedef Id (*Simplify)(Graph *to, const Node *node, const Id *x);
 
@@ -44,6 +46,54 @@ static Id right_number(Graph *to, Op op, Id x, double number) {
   return 0;
 }
 
+/* The axis along which a view pads its operand with zeros, reading the others as they are; -1 if it is not such a view. */
+static int padded_axis(const Graph *to, const Node *view) {
+  if (view->op != OP_view || view->number != 0 || view->space->map[0].naxes != view->type.rank) return -1;
+  const Type *operand = graph_type(to, view->operands[0]);
+  int padded = -1;
+  for (int a = 0; a < view->type.rank; a++) {
+    const Axis *axis = &view->space->map[0].axis[a];
+    if (axis->nterms != 1 || axis->dim[0] != a || axis->coefficient[0] != 1 || axis->divisor != 1) return -1;
+    if (dim_is(axis->offset, 0) && operand->size[a] == view->type.size[a]) continue;
+    if (padded >= 0) return -1;
+    padded = a;
+  }
+  return padded;
+}
+
+/* The addends of a sum that are views padded along this axis. False if there are others, or too many. */
+static bool padded_parts(const Graph *to, Id id, int axis, Id *parts, int *count) {
+  const Node *node = graph_node(to, id);
+  if (node->op == OP_add)
+    return padded_parts(to, node->operands[0], axis, parts, count) &&
+           padded_parts(to, node->operands[1], axis, parts, count);
+  if (*count == MOST_PARTS || padded_axis(to, node) != axis) return false;
+  parts[(*count)++] = id;
+  return true;
+}
+
+/* A sum of views that pad their operands with zeros, so that they lie one behind the other, is a concatenation: each element
+ * is computed once then, and not once for each addend. The gradient of a split is such a sum. */
+static Id join_parts(Graph *to, const Node *node, const Id *x) {
+  Module *module = to->module;
+  Id parts[MOST_PARTS], ordered[MOST_PARTS];
+  int count = 0, axis = padded_axis(to, graph_node(to, x[1]));
+  if (axis < 0 || !padded_parts(to, x[0], axis, parts, &count) || !padded_parts(to, x[1], axis, parts, &count)) return 0;
+  const Dim *end = dim_constant(module, 0);
+  for (int place = 0; place < count; place++) {
+    ordered[place] = 0;
+    for (int k = 0; k < count && !ordered[place]; k++) {
+      const Node *view = graph_node(to, parts[k]);
+      const Dim *start = dim_subtract(module, dim_constant(module, 0), view->space->map[0].axis[axis].offset);
+      if (start == end && !dim_is(graph_type(to, view->operands[0])->size[axis], 0)) ordered[place] = view->operands[0];
+    }
+    if (!ordered[place]) return 0;
+    end = dim_add(module, end, graph_type(to, ordered[place])->size[axis]);
+    if (!end) return 0;
+  }
+  return end == node->type.size[axis] ? graph_concat(to, ordered, count, axis) : 0;
+}
+
 static Id simplify_binary(Graph *to, const Node *node, const Id *x) {
   double number[2];
   bool left = is_number(to, x[0], &number[0]), right = is_number(to, x[1], &number[1]);
@@ -51,7 +101,7 @@ static Id simplify_binary(Graph *to, const Node *node, const Id *x) {
     return graph_constant(to, node->type, scalar_compute(node->op, graph_type(to, x[0])->dtype, number[0], number[1]));
   if (right) return right_number(to, node->op, x[0], number[1]);
   if (left && (op_info[node->op].flags & COMMUTES)) return right_number(to, node->op, x[1], number[0]);
-  return 0;
+  return node->op == OP_add && node->type.dtype == F32 ? join_parts(to, node, x) : 0;
 }
 
 static Id simplify_where(Graph *to, const Node *node, const Id *x) {

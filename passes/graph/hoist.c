@@ -37,7 +37,8 @@ static void hoist_ahead(Hoist *hoist, Id id) {
 /* Reading it costs no more than reading what it is made of. */
 static bool is_free(const Node *node) {
   bool source = op_info[node->op].flags & SOURCE && node->op != OP_random;
-  return source || node->op == OP_view || node->op == OP_reshape || node->op == OP_cast || node->op == OP_stop;
+  return source || (node->op == OP_view && !node->materialise) || node->op == OP_reshape || node->op == OP_cast ||
+         node->op == OP_stop;
 }
 
 /* Not free, invariant, and read by a node that is not invariant. */
@@ -45,7 +46,7 @@ static void hoist_invariant(Hoist *hoist, Id id) {
   const Node *user = graph_node(hoist->body, id);
   for (int k = 0; hoist->depends[id] != INVARIANT && k < user->noperands; k++) {
     Id operand = user->operands[k], made = operand;
-    while (graph_node(hoist->body, made)->op == OP_view || graph_node(hoist->body, made)->op == OP_reshape)
+    while (is_free(graph_node(hoist->body, made)) && graph_node(hoist->body, made)->noperands == 1)
       made = graph_node(hoist->body, made)->operands[0];
     if (hoist->depends[made] != INVARIANT || hoist->taken[made] || is_free(graph_node(hoist->body, made))) continue;
     hoist->taken[made] = true;

@@ -11,7 +11,7 @@
 typedef enum Depends { INVARIANT, AHEAD, CARRIED } Depends;
 
 /* Most bytes, at the bounds, that one scan's passes may add in values of all turns. */
-enum { SCAN_BUDGET = 1 << 28 };
+enum { SCAN_BUDGET = 1 << 26 };
 
 Depends *scan_depends(const Scan *scan);            /* by node of the body */
 int *count_users(const Graph *graph);               /* by node: how many operands, results and finals it is */

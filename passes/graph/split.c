@@ -2,13 +2,17 @@
  *
  * In a loop, a product with a concatenation, concat(x, s) @ w, is a sum of products by slices of w, if some part follows from
  * what is known ahead of the loop and some does not: the one can then be computed for all turns at once. And a product of
- * which only a slice is read computes that slice: the gradient by concat(x, s) where nobody asks for x's. */
+ * which only a slice is read computes that slice: the gradient by concat(x, s) where nobody asks for x's. Where each turn
+ * reads weights across, along the folded dim, so that a tile would want them transposed, they are turned round by a view of
+ * its own, which pass hoist moves in front of the loop. */
 #include "passes/graph/scans.h"
 
 typedef struct Users {
   const Graph *of;
   int *count;
 } Users;
+
+/* ---- products with concatenations ---- */
 
 /* The folded dim that operand k's axis is, bare, if the other operand can be read from an offset along it; else -1. */
 static int split_dim(const Space *space, int k, int axis) {
@@ -65,6 +69,41 @@ static Id split_operand(Graph *to, const Node *node, const Node *concat, int k, 
   return sum;
 }
 
+/* ---- weights that lie across ---- */
+
+static bool is_bare_step(const Axis *axis, int from, int to) {
+  return axis->nterms == 1 && axis->coefficient[0] == 1 && axis->divisor == 1 && axis->dim[0] >= from && axis->dim[0] < to;
+}
+
+/* A matrix whose rows are read along a result's dim and whose columns along a folded one, as the gradient by a product's left
+ * operand reads its right one. Gives it with the folded dim first; `map` then reads that. */
+static Id turn_round(Graph *to, Id matrix, const Space *space, Map *map) {
+  Module *module = to->module;
+  const Axis *row = &map->axis[0], *column = &map->axis[1];
+  if (map->naxes != 2 || !is_bare_step(row, 0, space->nresult) || !is_bare_step(column, space->nresult, space->ndims))
+    return 0;
+  if (row->dim[0] != space->nresult - 1) return 0; /* lanes run along what lies last in the result */
+  Space view = {
+      .ndims = 2, .nresult = 2, .nmaps = 1, .extent = {space->extent[column->dim[0]], space->extent[row->dim[0]]}};
+  view.map[0] = (Map){.naxes = 2, .axis = {axis_affine(1, 1, row->offset), axis_affine(0, 1, column->offset)}};
+  *map = (Map){.naxes = 2, .axis = {axis_of(module, column->dim[0]), axis_of(module, row->dim[0])}};
+  Id turned = graph_view(to, matrix, &view, 0);
+  graph_node(to, turned)->materialise = true;
+  return turned;
+}
+
+static Id turn_weights(Graph *to, const Node *node, const Depends *depends, const Id *renamed) {
+  for (int k = 0; k < 2; k++) {
+    if (depends[node->operands[k]] != INVARIANT || depends[node->operands[1 - k]] != CARRIED) continue;
+    Space space = *node->space;
+    Id operands[2] = {renamed[node->operands[0]], renamed[node->operands[1]]};
+    if (!map_always_inside(to->module, &space, k, graph_type(to, operands[k]))) continue;
+    operands[k] = turn_round(to, operands[k], node->space, &space.map[k]);
+    if (operands[k]) return graph_contract(to, operands[0], operands[1], &space);
+  }
+  return 0;
+}
+
 /* A rule for the body of a scan; `user` tells what its nodes depend on. */
 static Id split_product(Graph *to, const Graph *from, Id id, const Id *renamed, void *user) {
   const Node *node = graph_node(from, id);
@@ -74,8 +113,10 @@ static Id split_product(Graph *to, const Graph *from, Id id, const Id *renamed, 
     Id sum = split_operand(to, node, concat, k, renamed);
     if (sum) return sum;
   }
-  return 0;
+  return node->op == OP_contract ? turn_weights(to, node, user, renamed) : 0;
 }
+
+/* ---- slices of products ---- */
 
 /* A view that reads a box of its operand, axis by axis. */
 static bool is_box(Module *module, const Node *view, const Type *operand) {
