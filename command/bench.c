@@ -106,36 +106,60 @@ static bool time_both(Bench *bench, const Call *calls, Failure *failure) {
 
 typedef struct Trace {
   double *seconds, began;
+  int *calls;
 } Trace;
 
 static void on_launch(void *user, int launch, int done) {
   Trace *trace = user;
-  if (done)
+  if (done) {
     trace->seconds[launch] += seconds_now() - trace->began;
-  else
+    trace->calls[launch]++;
+  } else {
     trace->began = seconds_now();
+  }
+}
+
+/* An expression of the description over the model's dims. */
+static double value_of(Module *module, const char *expression, const int64_t *dims) {
+  const Dim *dim = dim_read(module, &expression);
+  return dim ? (double)dim_value(dim, dims) : 0;
+}
+
+static void print_launch(const Bench *bench, const nn_entry *entry, const nn_launch *launch, Module *module,
+                         const Call *call, double seconds, int calls, double all) {
+  double flops = 0, bytes = 0;
+  for (int k = 0; k < launch->kernels; k++) {
+    flops += value_of(module, entry->kernels[launch->first_kernel + k].flops, call->dims);
+    bytes += value_of(module, entry->kernels[launch->first_kernel + k].bytes, call->dims);
+  }
+  double each = MAX(seconds / MAX(calls, 1), 1e-12);
+  printf("    %9.4f ms  %5.1f%%  %3.0f%% of peak  %6.1f GB/s ", 1e3 * seconds, 100 * seconds / MAX(all, 1e-12),
+         bench->peak > 0 ? 100 * flops / each / bench->peak : 0, 1e-9 * bytes / each);
+  for (int k = 0; k < launch->kernels; k++) {
+    const nn_kernel *kernel = &entry->kernels[launch->first_kernel + k];
+    printf("%s %s (%s)", k ? "," : "", kernel->name, kernel->lines);
+  }
+  printf("\n");
 }
 
 static bool time_kernels(Bench *bench, const Call *call, Failure *failure) {
   enum { TURNS = 10 };
   Machine *machine = bench->compiled;
   const nn_entry *entry = &machine->model->entries[call->entry];
-  Trace trace = {.seconds = NEW_ARRAY(bench->arena, double, entry->nlaunches + 1)};
+  Trace trace = {.seconds = NEW_ARRAY(bench->arena, double, entry->nlaunches + 1),
+                 .calls = NEW_ARRAY(bench->arena, int, entry->nlaunches + 1)};
   machine->trace = on_launch;
   machine->trace_user = &trace;
   bool good = true;
   for (int turn = 0; good && turn < TURNS; turn++) good = call_run(machine, call, (uint64_t)bench->settings->seed, failure);
   machine->trace = NULL;
+  Module *module = module_new(bench->arena, NULL, machine->name);
+  for (int k = 0; k < machine->ndims; k++)
+    module_add_dim(module, machine->dims[k].name, machine->dims[k].low, machine->dims[k].high, machine->dims[k].step, NULL);
   double all = 0;
-  for (int l = 0; l < entry->nlaunches; l++) all += trace.seconds[l];
-  for (int l = 0; good && l < entry->nlaunches; l++) {
-    printf("    %9.4f ms  %5.1f%% ", 1e3 * trace.seconds[l] / TURNS, 100 * trace.seconds[l] / MAX(all, 1e-12));
-    for (int k = 0; k < entry->launches[l].kernels; k++) {
-      const nn_kernel *kernel = &entry->kernels[entry->launches[l].first_kernel + k];
-      printf("%s %s (%s)", k ? "," : "", kernel->name, kernel->lines);
-    }
-    printf("\n");
-  }
+  for (int l = 0; l < entry->nlaunches; l++) all += trace.seconds[l] / TURNS;
+  for (int l = 0; good && l < entry->nlaunches; l++)
+    print_launch(bench, entry, &entry->launches[l], module, call, trace.seconds[l] / TURNS, trace.calls[l] / TURNS, all);
   return good;
 }
 
@@ -283,7 +307,7 @@ static int run_bench(Arena *arena, Settings *settings, Failure *failure) {
 }
 
 static const Option options[] = {
-    FLAG("kernels", 0, kernels, "prints the time of each launch, with the .nn lines it came from"),
+    FLAG("kernels", 0, kernels, "prints each launch's time, share of the peak, bytes a second, and .nn lines"),
     FLAG("json", 0, json, "prints all of it as JSON"),
     WHOLE("repeat", 0, repeat, "K", 1, 1000, "so many turns of each (default 8), of up to 64 calls and a 16th of a second"),
     OPTION_SEED,
