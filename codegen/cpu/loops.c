@@ -276,6 +276,7 @@ static void each_point(Nest *nest, void *context) {
 
 void emit_each(Work *work, const Stage *stage) {
   Nest nest;
+  if (emit_transposed(work, stage)) return;
   nest_begin(&nest, work, stage, stage->vector);
   nest_collapse(&nest, 0);
   nest_start(&nest);

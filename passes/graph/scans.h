@@ -13,8 +13,8 @@ typedef enum Depends { INVARIANT, AHEAD, CARRIED } Depends;
 /* Most bytes, at the bounds, that one scan's passes may add in values of all turns. */
 enum { SCAN_BUDGET = 1 << 26 };
 
-Depends *scan_depends(const Scan *scan);            /* by node of the body */
-int *count_users(const Graph *graph);               /* by node: how many operands, results and finals it is */
+Depends *scan_depends(const Scan *scan);                   /* by node of the body */
+int *count_users(const Graph *graph);                      /* by node: how many operands, results and finals it is */
 Id only_user(const Graph *graph, Id id, const int *users); /* the one node that reads it; 0: several, or a result */
 double elements_at_bounds(const Type *type);
 /* Bytes of the values of all turns, at the bounds. */
@@ -27,9 +27,9 @@ Id end_of_chain(const Graph *body, Id id, const int *users, const bool *stays);
 typedef struct Outside {
   Graph *to;
   const Scan *scan;
-  const Id *operands;       /* the scan's, in `to` */
+  const Id *operands; /* the scan's, in `to` */
   const Depends *depends;
-  Id *built;                /* by node of the body: what stands for it in `to`; 0: nothing yet. Ahead and carried ones have
+  Id *built; /* by node of the body: what stands for it in `to`; 0: nothing yet. Ahead and carried ones have
                                a first axis of trips */
 } Outside;
 Outside outside_new(Graph *to, const Scan *scan, const Id *operands, const Depends *depends);
@@ -46,7 +46,7 @@ typedef struct Given {
 typedef struct ScanMore {
   Vec(Given) slices, captures;
   Vec(Id) yields;
-  RewriteRule replace;      /* or NULL */
+  RewriteRule replace; /* or NULL */
   void *user;
 } ScanMore;
 /* The new scan in `to`; its picks keep their numbers, new yields come behind. */
