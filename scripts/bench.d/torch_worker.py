@@ -29,8 +29,7 @@ def make(row, data, tuned):
 
 def inference(row, variant, data):
     net, x = make(row, data, variant != "eager")
-    net.eval()
-    net = nn.Sequential(net, nn.Softmax(-1)) if row["softmax"] else net
+    net = (nn.Sequential(net, nn.Softmax(-1)) if row["softmax"] else net).eval()
     with torch.inference_mode(variant != "compile"), torch.no_grad():
         if variant == "jit":
             net = torch.jit.optimize_for_inference(torch.jit.freeze(torch.jit.trace(net, x)))
