@@ -138,7 +138,7 @@ typedef void NestBody(Nest *nest, void *context);
 void nest_kept(Nest *nest, int position, NestBody *body, void *context);
 
 /* ---- transpose.c ---- */
-bool emit_transposed(Work *work, const Stage *stage);           /* false: it is no such copy, nothing was emitted */
+bool emit_transposed(Work *work, const Stage *stage); /* false: it is no such copy, nothing was emitted */
 
 /* ---- folds.c ---- */
 void emit_fold(Work *work, const Stage *stage);
