@@ -89,7 +89,7 @@ static void bound_unary(const BoundsOf *of, Id id, double *out) {
   }
 }
 
-static double to_i32(double x) { return isnan(x) ? 0 : trunc(fmin(fmax(x, -2147483648.0), 2147483647.0)); }
+double to_i32(double x) { return isnan(x) ? 0 : trunc(fmin(fmax(x, -2147483648.0), 2147483647.0)); }
 
 static void bound_cast(const BoundsOf *of, Id id, double *out) {
   const Node *node = graph_node(of->graph, id);
@@ -228,28 +228,63 @@ static BoundRule *const rules[OP_COUNT] = {
 #include "ir/ops.def"
 };
 
+/* The node's value in f64, by the interpreter: a graph of that node alone, its operands parameters. */
+static bool evaluate(const BoundsOf *of, Id id) {
+  const Node *node = graph_node(of->graph, id);
+  Graph *single = graph_new(of->graph->module, "node", GRAPH_FN);
+  Array *operands = NEW_ARRAY(of->arena, Array, node->noperands + 1);
+  single->here = single->place = node->place;
+  for (int k = 0; k < node->noperands; k++) {
+    Id operand = node->operands[k];
+    operands[k] = of->values[operand];
+    of->renamed[operand] = graph_parameter(single, "operand", *graph_type(of->graph, operand), node->place);
+  }
+  Id value = graph_copy_node(single, of->graph, id, of->renamed);
+  PUSH(of->arena, &single->results, ((Result){"value", value}));
+  Run run = {.graph = single, .f64 = true, .dims = of->dims, .parameters = operands, .arena = of->arena};
+  run.results = &of->values[id];
+  return interpret(&run, of->failure);
+}
+
+/* What an arg and a state hold is given; a scan is run turn by turn by its bound's rule, and its picks hand that on. */
+static bool value_of(const BoundsOf *of, Id id) {
+  const Node *node = graph_node(of->graph, id);
+  switch (node->op) {
+  case OP_arg: of->values[id] = of->parameters[node->index]; return true;
+  case OP_state: of->values[id] = of->states[node->index]; return true;
+  case OP_pick: of->values[id] = of->pairs[node->operands[0]].values[node->index]; return true;
+  case OP_scan: return true;
+  default: return evaluate(of, id);
+  }
+}
+
 bool bounds_of(const Graph *graph, const int64_t *dims, const Array *parameters, double *const *parameter_bounds,
-               const Array *states, Arena *arena, Bounded *bounded, Failure *failure) {
+               const Array *states, Decisions *decisions, Arena *arena, Bounded *bounded, Failure *failure) {
   int count = graph->nodes.count;
   bounded->values = NEW_ARRAY(arena, Array, count);
   bounded->bound = NEW_ARRAY(arena, double *, count);
-  Array *held = NEW_ARRAY(arena, Array, graph->module->symbols.count + 1);
-  for (int k = 0; k < graph->module->symbols.count; k++) held[k] = states[k]; /* the finals are not wanted */
-  Run run = {.graph = graph, .f64 = true, .dims = dims, .parameters = parameters, .states = held, .arena = arena};
-  run.results = NEW_ARRAY(arena, Array, graph->results.count + 1);
-  run.values = bounded->values;
-  if (!interpret(&run, failure)) return false;
-  BoundsOf of = {
-      graph,  dims, arena, states, bounded->values, bounded->bound, parameter_bounds, NEW_ARRAY(arena, Bounded, count),
-      failure};
+  BoundsOf of = {.graph = graph,
+                 .dims = dims,
+                 .arena = arena,
+                 .states = states,
+                 .parameters = parameters,
+                 .values = bounded->values,
+                 .bound = bounded->bound,
+                 .parameter_bounds = parameter_bounds,
+                 .pairs = NEW_ARRAY(arena, Bounded, count),
+                 .renamed = NEW_ARRAY(arena, Id, count),
+                 .decisions = decisions,
+                 .failure = failure};
   for (Id id = 1; id < count; id++) {
     Dtype dtype = graph_type(graph, id)->dtype;
     bool pair = dtype == NONE;
+    if (!value_of(&of, id)) return false;
     int64_t elements = pair ? 0 : count_of(&of, id);
     double *out = bounded->bound[id] = NEW_ARRAY(arena, double, elements + 1);
     rules[graph_node(graph, id)->op](&of, id, out);
     if (failure->code) return false;
     for (int64_t i = 0; i < elements; i++) out[i] = bound_finish(dtype, array_get(&of.values[id], i), out[i]);
+    if (!settle_decisions(&of, id, out)) return false;
   }
   return true;
 }

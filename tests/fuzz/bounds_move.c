@@ -104,6 +104,44 @@ void bound_argsort(const BoundsOf *of, Id id, double *out) {
   }
 }
 
+/* A permutation in which no key stands before one that is surely to stand before it. */
+static bool line_is_allowed(const Array *keys, const double *bound, const Array *taken, int64_t start, int64_t line,
+                            bool *used) {
+  double most = -INFINITY;
+  memset(used, 0, (size_t)line * sizeof *used);
+  for (int64_t k = 0; k < line; k++) {
+    double chosen = array_get(taken, start + k);
+    if (!(chosen >= 0 && chosen < (double)line) || used[(int64_t)chosen]) return false;
+    int64_t at = start + (int64_t)chosen;
+    used[(int64_t)chosen] = true;
+    if (most > array_get(keys, at) + bound[at]) return false;
+    most = fmax(most, array_get(keys, at) - bound[at]);
+  }
+  return true;
+}
+
+bool settle_argsort(const BoundsOf *of, Id id, const Array *taken, double *out) {
+  Id operand = graph_node(of->graph, id)->operands[0];
+  const Array *keys = &of->values[operand];
+  const double *bound = of->bound[operand];
+  int64_t line = keys->size[keys->rank - 1];
+  bool *used = NEW_ARRAY(of->arena, bool, line);
+  for (int64_t start = 0, count = array_count(keys); start < count; start += line) {
+    bool open = false, known = true;
+    for (int64_t k = start; k < start + line; k++) {
+      open = open || out[k] == INFINITY;
+      known = known && isfinite(bound[k]) && isfinite(array_get(keys, k));
+    }
+    if (!open || !known) continue;
+    if (!line_is_allowed(keys, bound, taken, start, line, used)) return false;
+    for (int64_t k = start; k < start + line; k++) {
+      array_set(&of->values[id], k, array_get(taken, k));
+      out[k] = 0;
+    }
+  }
+  return true;
+}
+
 void bound_cumsum(const BoundsOf *of, Id id, double *out) {
   const Node *node = graph_node(of->graph, id);
   Id operand = node->operands[0];
@@ -122,9 +160,9 @@ void bound_cumsum(const BoundsOf *of, Id id, double *out) {
   }
 }
 
-/* ---- scan: its body is a graph, run turn by turn with the bounds of its carries ---- */
+/* ---- scan: its body is a graph, run turn by turn with the values and the bounds of its carries ---- */
 
-static Array slice_of(const Array *whole, int64_t turn) {
+Array slice_of(const Array *whole, int64_t turn) {
   Array slice = *whole;
   int64_t count = array_count(whole) / whole->size[0];
   slice.data = (char *)whole->data + (size_t)(turn * count) * array_element_bytes(whole);
@@ -145,11 +183,15 @@ static void pair_begin(const BoundsOf *of, const Node *node, int64_t trips, Boun
   for (int k = scan->ncarry; k < results; k++) {
     const Type *type = graph_type(scan->body, scan->body->results.items[k].value);
     Array one = array_for(of->arena, type, true, of->dims);
+    int64_t size[MAX_RANK] = {trips};
+    memcpy(size + 1, one.size, (size_t)one.rank * sizeof *size);
+    pair->values[k] = array_new(of->arena, one.dtype, true, one.rank + 1, size);
     pair->bound[k] = NEW_ARRAY(of->arena, double, array_count(&one) * trips + 1);
   }
 }
 
-static bool scan_turn(const BoundsOf *of, const Node *node, int64_t turn, Bounded *pair) {
+static bool scan_turn(const BoundsOf *of, Id id, int64_t turn, Bounded *pair) {
+  const Node *node = graph_node(of->graph, id);
   const Scan *scan = node->scan;
   int own = scan->ncarry + scan->nslice + scan->ncapture;
   Array *parameters = NEW_ARRAY(of->arena, Array, own + 1);
@@ -165,7 +207,10 @@ static bool scan_turn(const BoundsOf *of, const Node *node, int64_t turn, Bounde
     bounds[k + 1] += turn * array_count(&parameters[k + 1]);
   }
   Bounded body;
-  if (!bounds_of(scan->body, of->dims, parameters, bounds, of->states, of->arena, &body, of->failure)) return false;
+  Decisions decisions = decisions_at_turn(of->arena, scan->body, &of->decisions->bodies[id], turn);
+  bool good = bounds_of(scan->body, of->dims, parameters, bounds, of->states, &decisions, of->arena, &body, of->failure);
+  of->decisions->asked |= of->decisions->bodies[id].asked |= decisions.asked;
+  if (!good) return false;
   for (int k = 0; k < scan->ncarry + scan->nyield; k++) {
     Id value = scan->body->results.items[k].value;
     if (k < scan->ncarry) {
@@ -173,6 +218,8 @@ static bool scan_turn(const BoundsOf *of, const Node *node, int64_t turn, Bounde
       pair->bound[k] = body.bound[value];
     } else {
       int64_t count = array_count(&body.values[value]);
+      Array slice = slice_of(&pair->values[k], turn);
+      memcpy(slice.data, body.values[value].data, (size_t)count * array_element_bytes(&slice));
       memcpy(pair->bound[k] + turn * count, body.bound[value], (size_t)count * sizeof(double));
     }
   }
@@ -185,6 +232,6 @@ void bound_scan(const BoundsOf *of, Id id, double *out) {
   (void)out;
   pair_begin(of, node, trips, &of->pairs[id]);
   for (int64_t trip = 0; trip < trips; trip++) {
-    if (!scan_turn(of, node, node->scan->reverse ? trips - 1 - trip : trip, &of->pairs[id])) return;
+    if (!scan_turn(of, id, node->scan->reverse ? trips - 1 - trip : trip, &of->pairs[id])) return;
   }
 }

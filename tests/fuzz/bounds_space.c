@@ -117,7 +117,7 @@ void bound_contract(const BoundsOf *of, Id id, double *out) {
   }
 }
 
-/* Sure where the winner is ahead of every other by more than both bounds, or where ties are exact. */
+/* Sure where the winner is ahead of every other by more than both bounds, where ties are exact, or where nothing is there. */
 void bound_argfold(const BoundsOf *of, Id id, double *out) {
   Walk walk = walk_of(of, id);
   const Node *node = graph_node(of->graph, id);
@@ -128,7 +128,7 @@ void bound_argfold(const BoundsOf *of, Id id, double *out) {
     walk_folded(&walk, (int64_t)array_get(&of->values[id], i));
     int64_t winner = element(&walk, 0, &of->values[operand]);
     double value = winner < 0 ? 0 : array_get(&of->values[operand], winner), open = 0;
-    double bound = winner < 0 ? INFINITY : of->bound[operand][winner];
+    double bound = winner < 0 ? 0 : of->bound[operand][winner];
     bool exact = bound == 0, sure = bound < INFINITY;
     for (int64_t k = 0; k < walk.folded; k++) {
       walk_folded(&walk, k);
@@ -140,4 +140,39 @@ void bound_argfold(const BoundsOf *of, Id id, double *out) {
     }
     out[i] = exact || sure ? 0 : INFINITY;
   }
+}
+
+/* The point that was chosen must be there, and may be ahead of every other. */
+static bool choice_is_allowed(const BoundsOf *of, const Node *node, Walk *walk, double chosen, bool *known) {
+  Id operand = node->operands[0];
+  const Array *array = &of->values[operand];
+  const double *bound = of->bound[operand];
+  double sign = node->op == OP_argmax ? 1 : -1, best = -INFINITY;
+  *known = true;
+  for (int64_t k = 0; k < walk->folded; k++) {
+    walk_folded(walk, k);
+    int64_t at = element(walk, 0, array);
+    if (at < 0) continue;
+    *known = *known && isfinite(bound[at]) && isfinite(array_get(array, at));
+    best = fmax(best, sign * array_get(array, at) - bound[at]);
+  }
+  if (!(chosen >= 0 && chosen < (double)walk->folded)) return false;
+  walk_folded(walk, (int64_t)chosen);
+  int64_t winner = element(walk, 0, array);
+  return !*known || (winner >= 0 && sign * array_get(array, winner) + bound[winner] >= best);
+}
+
+bool settle_argfold(const BoundsOf *of, Id id, const Array *taken, double *out) {
+  Walk walk = walk_of(of, id);
+  for (int64_t i = 0; i < walk.results; i++) {
+    bool known;
+    if (out[i] < INFINITY) continue;
+    walk_result(&walk, i);
+    double chosen = array_get(taken, i);
+    if (!choice_is_allowed(of, graph_node(of->graph, id), &walk, chosen, &known)) return false;
+    if (!known) continue;
+    array_set(&of->values[id], i, chosen);
+    out[i] = 0;
+  }
+  return true;
 }

@@ -1,7 +1,9 @@
 /* One program, run every way there is, held to its bounds.
  *
  * The definition is the graph with its gradients expanded and nothing else done to it, in f64. Against it stand: that graph
- * in f32, the graph that the optimising passes leave in f32, the plan with and without fusion, and compiled code. */
+ * in f32, the graph that the optimising passes leave in f32, the plan with and without fusion, and compiled code. Where
+ * decisions were open, all of this is done once more with the program that tells them (decisions.c), and what could not be
+ * compared before is compared under the decisions of each run. */
 #include "passes/plan/plan_passes.h"
 #include "tests/fuzz/fuzz.h"
 
@@ -19,12 +21,19 @@ typedef struct Inputs {
 typedef struct Check {
   Arena *arena;
   Module *module;
-  const Graph *graph; /* the definition */
   const CheckOptions *options;
   Counts *counts;
   Text *why;
-  Bounded exact;
+  Graph **definitions;  /* by entry */
+  Decisions *decisions; /* by entry */
+  bool telling;         /* the runs tell their decisions */
+  /* the entry at hand */
+  int entry;
+  const Graph *graph;  /* the definition */
+  const Graph *called; /* it, or the same telling its decisions: what runs take and give */
   Inputs inputs;
+  Bounded plain; /* with nothing taken over */
+  bool undecided;
 } Check;
 
 typedef struct Outcome {
@@ -63,7 +72,7 @@ static void fill_inputs(Check *check, int64_t n) {
 
 static Outcome outcome_new(const Check *check) {
   int nstates = check->module->symbols.count;
-  Outcome outcome = {.results = NEW_ARRAY(check->arena, Array, check->graph->results.count + 1),
+  Outcome outcome = {.results = NEW_ARRAY(check->arena, Array, check->called->results.count + 1),
                      .states = NEW_ARRAY(check->arena, Array, nstates + 1)};
   for (int k = 0; k < nstates; k++) outcome.states[k] = check->inputs.states[k];
   return outcome;
@@ -85,52 +94,76 @@ static bool agrees(double found, double exact, double bound) {
   return fabs(found - exact) <= bound * (1 + 1e-6);
 }
 
-static bool compare_array(const Check *check, const char *way, const char *name, const Array *found, Id value) {
-  const Array *exact = &check->exact.values[value];
-  const double *bounds = check->exact.bound[value];
+/* What could be compared with nothing taken over was counted then. */
+static void count_element(Check *check, bool plain, double exact, double bound) {
+  Counts *counts = check->counts;
+  bool decided = bound < INFINITY, close = bound <= 1e-3 * fabs(exact) || bound == 0;
+  if (!check->telling) {
+    counts->compared++;
+    counts->undecided += !decided;
+    counts->close += decided && close;
+    check->undecided = check->undecided || !decided;
+  } else if (!plain && decided) {
+    counts->taken++;
+    counts->undecided--;
+    counts->close += close;
+  }
+}
+
+static bool compare_array(Check *check, const char *way, const char *name, const Array *found, const Bounded *bounded,
+                          Id value) {
+  const Array *exact = &bounded->values[value];
   for (int64_t k = 0; k < array_count(exact); k++) {
-    double x = array_get(found, k), y = array_get(exact, k), bound = bounds[k];
-    check->counts->compared++;
-    if (bound == INFINITY) {
-      check->counts->undecided++;
-      continue;
-    }
-    if (bound <= 1e-3 * fabs(y) || bound == 0) check->counts->close++;
-    if (agrees(x, y, bound)) continue;
-    text_add(check->why, "%s, N=%lld: %s[%lld] is %.9g, but should be %.9g to within %.3g", way,
-             (long long)check->inputs.dims[0], name, (long long)k, x, y, bound);
+    double x = array_get(found, k), y = array_get(exact, k), bound = bounded->bound[value][k];
+    count_element(check, check->plain.bound[value][k] < INFINITY, y, bound);
+    if (bound == INFINITY || agrees(x, y, bound)) continue;
+    text_add(check->why, "%s, N=%lld: %s %s[%lld] is %.9g, but should be %.9g to within %.3g", way,
+             (long long)check->inputs.dims[0], check->graph->name, name, (long long)k, x, y, bound);
     return false;
   }
   return true;
 }
 
-static bool compare(const Check *check, const char *way, const Outcome *outcome) {
+static bool failed(const Check *check, const char *way, const Failure *failure) {
+  text_add(check->why, "%s, N=%lld: %s: %s", way, (long long)check->inputs.dims[0], check->graph->name, failure->message);
+  return false;
+}
+
+static bool bound_values(const Check *check, Decisions *decisions, Bounded *bounded, Failure *failure) {
+  const Inputs *in = &check->inputs;
+  return bounds_of(check->graph, in->dims, in->wide_parameters, NULL, in->wide_states, decisions, check->arena, bounded,
+                   failure);
+}
+
+static bool compare(Check *check, const char *way, const Outcome *outcome) {
   const Graph *graph = check->graph;
+  Bounded bounded = check->plain;
+  if (check->telling) {
+    Failure failure = {0};
+    Decisions *decisions = &check->decisions[check->entry];
+    take_decisions(graph, decisions, outcome->results + graph->results.count);
+    if (!bound_values(check, decisions, &bounded, &failure)) return failed(check, way, &failure);
+  }
   for (int k = 0; k < graph->results.count; k++) {
     const Result *result = &graph->results.items[k];
-    if (!compare_array(check, way, result->name, &outcome->results[k], result->value)) return false;
+    if (!compare_array(check, way, result->name, &outcome->results[k], &bounded, result->value)) return false;
   }
   for (int k = 0; k < graph->finals.count; k++) {
     const Final *final = &graph->finals.items[k];
     const char *name = check->module->symbols.items[final->symbol].name;
-    if (!compare_array(check, way, name, &outcome->states[final->symbol], final->value)) return false;
+    if (!compare_array(check, way, name, &outcome->states[final->symbol], &bounded, final->value)) return false;
   }
   return true;
 }
 
-static bool failed(const Check *check, const char *way, const Failure *failure) {
-  text_add(check->why, "%s, N=%lld: %s", way, (long long)check->inputs.dims[0], failure->message);
-  return false;
-}
-
-static bool check_graph(const Check *check, const char *way, const Graph *graph) {
+static bool check_graph(Check *check, const char *way, const Graph *graph) {
   Outcome outcome = outcome_new(check);
   Run run = run_of(check, graph, &outcome);
   Failure failure = {0};
   return interpret(&run, &failure) ? compare(check, way, &outcome) : failed(check, way, &failure);
 }
 
-static bool check_plan(const Check *check, const char *way, const Plan *plan) {
+static bool check_plan(Check *check, const char *way, const Plan *plan) {
   Outcome outcome = outcome_new(check);
   Run run = run_of(check, plan->graph, &outcome);
   Failure failure = {0};
@@ -141,13 +174,15 @@ static bool check_plan(const Check *check, const char *way, const Plan *plan) {
 
 /* Two threads must give what one gave, to the bit. */
 static bool same_bits(const Check *check, const char *way, const Outcome *one, const Outcome *two) {
-  int nresults = check->graph->results.count, nstates = check->module->symbols.count;
+  int nresults = check->called->results.count, nstates = check->module->symbols.count;
   for (int k = 0; k < nresults + nstates; k++) {
     const Array *a = k < nresults ? &one->results[k] : &one->states[k - nresults];
     const Array *b = k < nresults ? &two->results[k] : &two->states[k - nresults];
     if (memcmp(a->data, b->data, (size_t)array_count(a) * array_element_bytes(a)) == 0) continue;
-    const char *name = k < nresults ? check->graph->results.items[k].name : check->module->symbols.items[k - nresults].name;
-    text_add(check->why, "%s, N=%lld: two threads give other bits of %s", way, (long long)check->inputs.dims[0], name);
+    const char *name =
+        k < nresults ? check->called->results.items[k].name : check->module->symbols.items[k - nresults].name;
+    text_add(check->why, "%s, N=%lld: two threads give other bits of %s %s", way, (long long)check->inputs.dims[0],
+             check->graph->name, name);
     return false;
   }
   return true;
@@ -158,13 +193,13 @@ typedef struct Code {
   const char *way;
 } Code;
 
-static bool check_code(const Check *check, const Code *code) {
+static bool check_code(Check *check, const Code *code) {
   Outcome one = outcome_new(check), two = outcome_new(check);
-  Run run = run_of(check, check->graph, &one), again = run_of(check, check->graph, &two);
+  Run run = run_of(check, check->called, &one), again = run_of(check, check->called, &two);
   Failure failure = {0};
-  if (!compiled_run(code->loaded, &run, 1, &failure)) return failed(check, code->way, &failure);
+  if (!compiled_run(code->loaded, check->entry, &run, 1, &failure)) return failed(check, code->way, &failure);
   if (!compare(check, code->way, &one)) return false;
-  if (!compiled_run(code->loaded, &again, 2, &failure)) return failed(check, code->way, &failure);
+  if (!compiled_run(code->loaded, check->entry, &again, 2, &failure)) return failed(check, code->way, &failure);
   return same_bits(check, code->way, &one, &two);
 }
 
@@ -177,7 +212,7 @@ enum { CODES = 2 };
 static const char *const processors[] = {"native", "x86-64-v3", "x86-64"};
 
 /* Fused for this processor, and one of the other ways, by the program's own text. */
-static bool load_codes(Check *check, Plan *const plans[2], Code codes[CODES]) {
+static bool load_codes(const Check *check, Plan **const plans[2], Code codes[CODES]) {
   uint64_t choice = program_hash(check);
   for (int k = 0; k < CODES; k++) {
     int which = k == 0 ? 0 : 1 + (int)(choice % 5), unfused = which % 2;
@@ -185,7 +220,7 @@ static bool load_codes(Check *check, Plan *const plans[2], Code codes[CODES]) {
     CodegenOptions options = {.cpus = cpus, .compiler = "fuzz"};
     Failure failure = {0};
     codes[k].way = arena_format(check->arena, "compiled for %s, %s", cpus, unfused ? "unfused" : "fused");
-    codes[k].loaded = codegen_load(check->module, &plans[unfused], 1, &options, &failure);
+    codes[k].loaded = codegen_load(check->module, plans[unfused], check->module->entries.count, &options, &failure);
     if (codes[k].loaded) continue;
     text_add(check->why, "%s: %s", codes[k].way, failure.message);
     return false;
@@ -200,8 +235,8 @@ static void unload_codes(Code codes[CODES]) {
 /* ---- the whole ---- */
 
 typedef struct Ways {
-  Plan *plans[2]; /* fused, not */
-  Graph *optimised;
+  Plan **plans[2];   /* fused, not; by entry */
+  Graph **optimised; /* by entry */
   Code codes[CODES];
 } Ways;
 
@@ -218,47 +253,48 @@ static TargetCosts costs_for(const Check *check) {
   return costs;
 }
 
-static bool make_ways(Check *check, Ways *ways) {
+static void set_entries(const Check *check, Graph *const *graphs) {
+  for (int k = 0; k < check->module->entries.count; k++) check->module->entries.items[k] = graphs[k];
+}
+
+static void print_plans(const Check *check, const char *way, Plan *const *plans) {
+  Text text = {0};
+  for (int k = 0; k < check->module->entries.count; k++) plan_print(plans[k], &text);
+  fprintf(stderr, "--- %s\n%s", way, text.bytes);
+  text_free(&text);
+}
+
+static bool make_ways(Check *check, Graph *const *graphs, Ways *ways) {
   TargetCosts costs = costs_for(check);
-  Graph **entry = &check->module->entries.items[0], *definition = *entry;
   for (int unfused = 0; unfused < 2; unfused++) {
     PipelineOptions options = default_pipeline;
-    Plan **plans;
-    Graph **interpreted;
     options.verify = true;
     options.unfused = unfused;
     options.costs = &costs;
-    *entry = definition;
+    set_entries(check, graphs);
     module_canonical(check->module);
     *check->options->progress = unfused;
-    if (!pipeline_run(check->module, &options, &plans, &interpreted)) {
+    if (!pipeline_run(check->module, &options, &ways->plans[unfused], &ways->optimised)) {
       text_add(check->why, "the pipeline reports: ");
       diagnostics_text(check->module->diagnostics, check->why);
       return false;
     }
-    ways->plans[unfused] = plans[0];
-    if (check->options->verbose) {
-      Text text = {0};
-      plan_print(plans[0], &text);
-      fprintf(stderr, "--- %s\n%s", unfused ? "unfused" : "fused", text.bytes);
-      text_free(&text);
-    }
-    ways->optimised = interpreted[0];
+    if (check->options->verbose) print_plans(check, unfused ? "unfused" : "fused", ways->plans[unfused]);
   }
-  *entry = definition;
-  return true;
+  set_entries(check, graphs);
+  return !check->options->compiled || load_codes(check, ways->plans, ways->codes);
 }
 
 static bool check_at(Check *check, const Ways *ways, int64_t n) {
   Failure failure = {0};
+  int entry = check->entry;
   fill_inputs(check, n);
-  const Inputs *in = &check->inputs;
-  if (!bounds_of(check->graph, in->dims, in->wide_parameters, NULL, in->wide_states, check->arena, &check->exact,
-                 &failure)) {
-    return failed(check, "in f64", &failure);
-  }
-  bool good = check_graph(check, "interpreted", check->graph) && check_graph(check, "optimised", ways->optimised) &&
-              check_plan(check, "plan, fused", ways->plans[0]) && check_plan(check, "plan, unfused", ways->plans[1]);
+  Decisions none = decisions_new(check->arena, check->graph);
+  Decisions *decisions = check->telling ? &none : &check->decisions[entry];
+  if (!bound_values(check, decisions, &check->plain, &failure)) return failed(check, "in f64", &failure);
+  bool good = check_graph(check, "interpreted", check->called) && check_graph(check, "optimised", ways->optimised[entry]) &&
+              check_plan(check, "plan, fused", ways->plans[0][entry]) &&
+              check_plan(check, "plan, unfused", ways->plans[1][entry]);
   for (int k = 0; k < CODES && good; k++) good = !ways->codes[k].loaded || check_code(check, &ways->codes[k]);
   return good;
 }
@@ -275,26 +311,44 @@ static bool check_sizes(Check *check, const Ways *ways) {
   return true;
 }
 
+static bool check_entries(Check *check, Graph *const *called) {
+  Ways ways = {0};
+  bool good = make_ways(check, called, &ways);
+  for (check->entry = 0; good && check->entry < check->module->entries.count; check->entry++) {
+    check->graph = check->definitions[check->entry];
+    check->called = called[check->entry];
+    good = check_sizes(check, &ways);
+  }
+  unload_codes(ways.codes);
+  return good;
+}
+
+static bool check_telling(Check *check) {
+  int count = check->module->entries.count;
+  Graph **called = NEW_ARRAY(check->arena, Graph *, count);
+  for (int k = 0; k < count; k++) called[k] = tell_decisions(check->definitions[k], &check->decisions[k]);
+  check->telling = true;
+  return check_entries(check, called);
+}
+
 bool check_module(const Module *module, const CheckOptions *options, Counts *counts, Text *why) {
   int64_t none = 0;
+  int count = module->entries.count;
   CheckOptions own = *options;
   if (!own.progress) own.progress = &none;
   Check check = {.arena = module->arena, .module = (Module *)module, .options = &own, .counts = counts, .why = why};
   if (!module_verify(module, why)) return false;
-  count_features(module->entries.items[0], counts);
-  counts->programs++;
+  count_module(module, counts);
   pass_grad(check.module);
   if (diagnostics_errors(module->diagnostics) > 0) {
     text_add(why, NOT_A_PROGRAM "\n");
     diagnostics_text(module->diagnostics, why);
     return false;
   }
-  check.graph = module->entries.items[0];
-  Ways ways = {0};
-  if (!make_ways(&check, &ways)) return false;
-  bool good = (!options->compiled || load_codes(&check, ways.plans, ways.codes)) && check_sizes(&check, &ways);
-  unload_codes(ways.codes);
-  return good;
+  check.definitions = arena_copy(module->arena, module->entries.items, (size_t)count * sizeof(Graph *));
+  check.decisions = NEW_ARRAY(module->arena, Decisions, count);
+  for (int k = 0; k < count; k++) check.decisions[k] = decisions_new(module->arena, check.definitions[k]);
+  return check_entries(&check, check.definitions) && (!check.undecided || check_telling(&check));
 }
 
 /* ---- what programs are made of ---- */
@@ -317,10 +371,24 @@ static void count_map(const Space *space, const Map *map, Counts *counts) {
   for (int d = 0; d < space->ndims; d++) counts->repeated += !used[d];
 }
 
-void count_features(const Graph *graph, Counts *counts) {
+/* What lies downstream of a gradient. */
+static bool *after_gradients(const Graph *graph) {
+  bool *after = NEW_ARRAY(graph->module->arena, bool, graph->nodes.count);
+  for (Id id = 1; id < graph->nodes.count; id++) {
+    const Node *node = graph_node(graph, id);
+    after[id] = node->op == OP_grad;
+    for (int k = 0; k < node->noperands; k++) after[id] = after[id] || after[node->operands[k]];
+  }
+  return after;
+}
+
+static void count_features(const Graph *graph, Counts *counts) {
+  const bool *after = after_gradients(graph);
   for (Id id = 1; id < graph->nodes.count; id++) {
     const Node *node = graph_node(graph, id);
     counts->ops[node->op]++;
+    counts->nested += node->scan && graph->kind == GRAPH_BODY;
+    counts->second += node->op == OP_grad && after[node->operands[0]];
     if (node->scan) count_features(node->scan->body, counts);
     for (int k = 0; node->space && k < node->space->nmaps; k++) count_map(node->space, &node->space->map[k], counts);
     counts->filled += node->op == OP_view && node->number != 0;
@@ -331,5 +399,27 @@ void count_features(const Graph *graph, Counts *counts) {
       counts->lanes_below += size->high > 1 && size->high < 16;
       counts->lanes_above += size->high > 16;
     }
+  }
+  for (int k = 0; k < graph->finals.count; k++) counts->minimized += after[graph->finals.items[k].value];
+}
+
+static bool has_state(const Graph *graph, int symbol) {
+  for (Id id = 1; id < graph->nodes.count; id++) {
+    if (graph_node(graph, id)->op == OP_state && graph_node(graph, id)->index == symbol) return true;
+  }
+  return false;
+}
+
+void count_module(const Module *module, Counts *counts) {
+  counts->programs++;
+  counts->entries += module->entries.count;
+  for (int k = 0; k < module->entries.count; k++) {
+    counts->steps += module->entries.items[k]->kind == GRAPH_STEP;
+    count_features(module->entries.items[k], counts);
+  }
+  for (int symbol = 0; symbol < module->symbols.count; symbol++) {
+    int users = 0;
+    for (int k = 0; k < module->entries.count; k++) users += has_state(module->entries.items[k], symbol);
+    counts->shared += users > 1;
   }
 }

@@ -36,6 +36,7 @@ static bool guarded_whole(const Guarded *block) {
 
 typedef struct Call {
   const nn_model *model;
+  const nn_entry *entry;
   Run *run;
   Guarded state, scratch, *results;
   const void **parameters;
@@ -51,7 +52,7 @@ static void call_begin(Call *call, int workers) {
   for (int k = 0; k < module->symbols.count; k++) {
     call->model->set(call->state.data, module->symbols.items[k].name, run->states[k].data);
   }
-  call->scratch = guarded_new(call->model->entries[0].scratch(run->dims, workers) + 64);
+  call->scratch = guarded_new(call->entry->scratch(run->dims, workers) + 64);
   call->scratch.bytes -= 64; /* never of no bytes at all; the ring begins where the model was told */
   memset(call->scratch.data + call->scratch.bytes, RING_BYTE, RING);
   call->results = NEW_ARRAY(run->arena, Guarded, nresults + 1);
@@ -85,13 +86,13 @@ static bool call_end(Call *call, Failure *failure) {
   return good;
 }
 
-bool compiled_run(const Loaded *loaded, Run *run, int threads, Failure *failure) {
+bool compiled_run(const Loaded *loaded, int entry, Run *run, int threads, Failure *failure) {
   Call call = {.model = loaded_model(loaded), .run = run};
+  call.entry = &call.model->entries[entry];
   nn_pool *pool = threads > 1 ? nn_pool_new(threads) : NULL;
   nn_run how = {nn_pool_parallel_for, pool, pool ? nn_pool_workers(pool) : 1, NULL, NULL};
   call_begin(&call, how.workers);
-  int code =
-      call.model->entries[0].call(&how, call.state.data, call.scratch.data, run->dims, call.parameters, call.pointers, 0);
+  int code = call.entry->call(&how, call.state.data, call.scratch.data, run->dims, call.parameters, call.pointers, 0);
   nn_pool_free(pool);
   bool good = call_end(&call, failure);
   if (code != NN_OK) return fail(failure, EXIT_BUG, "compiled code returns %d: %s", code, call.model->error(code));

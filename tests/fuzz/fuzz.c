@@ -171,10 +171,11 @@ static void run_file(Options *options, const char *path) {
 }
 
 static void print_counts(const Counts *counts) {
-  printf("%lld programs, %lld values compared, %.2f%% with a relative bound under 1e-3, %.2f%% undecided\n",
-         (long long)counts->programs, (long long)counts->compared,
-         100.0 * (double)counts->close / (double)MAX(counts->compared, 1),
-         100.0 * (double)counts->undecided / (double)MAX(counts->compared, 1));
+  double percent = 100.0 / (double)MAX(counts->compared, 1);
+  printf("%lld programs, %lld values compared, %.2f%% with a relative bound under 1e-3, %.2f%% after decisions of the run, "
+         "%.2f%% undecided\n",
+         (long long)counts->programs, (long long)counts->compared, percent * (double)counts->close,
+         percent * (double)counts->taken, percent * (double)counts->undecided);
   printf("ops:");
   for (int op = 1; op < OP_COUNT; op++) printf(" %s %lld", op_info[op].name, (long long)counts->ops[op]);
   printf("\nmaps: strided %lld dilated %lld padded %lld flipped %lld windows %lld fixed %lld repeated %lld diagonal %lld "
@@ -182,7 +183,10 @@ static void print_counts(const Counts *counts) {
          (long long)counts->strided, (long long)counts->dilated, (long long)counts->padded, (long long)counts->flipped,
          (long long)counts->windows, (long long)counts->fixed, (long long)counts->repeated, (long long)counts->diagonal,
          (long long)counts->filled);
-  printf("sizes: 1 %lld, to 15 %lld, from 17 %lld, symbolic %lld\n", (long long)counts->size_one,
+  printf("programs: entries %lld steps %lld shared_states %lld nested_scans %lld second_gradients %lld minimized %lld\n",
+         (long long)counts->entries, (long long)counts->steps, (long long)counts->shared, (long long)counts->nested,
+         (long long)counts->second, (long long)counts->minimized);
+  printf("sizes: one %lld below_lanes %lld above_lanes %lld symbolic %lld\n", (long long)counts->size_one,
          (long long)counts->lanes_below, (long long)counts->lanes_above, (long long)counts->symbolic);
 }
 

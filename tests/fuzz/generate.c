@@ -266,6 +266,20 @@ static void choose_sizes(Generator *g) {
   if (chance(g, 50)) g->sizes[SIZES - 1] = number_dim(g, 1);
 }
 
+/* Another entry may use what those before it have. */
+static void share_states(Generator *g) {
+  for (int symbol = 0; symbol < g->module->symbols.count; symbol++) {
+    if (!chance(g, 60)) continue;
+    const char *name = g->module->symbols.items[symbol].name;
+    Value value = {graph_state(g->graph, symbol), -3, 9};
+    for (int k = 0; k < COUNT_OF(kinds); k++) {
+      if (kinds[k].letter == name[0]) value.low = kinds[k].low, value.high = kinds[k].high;
+    }
+    PUSH(g->arena, &g->states, value);
+    PUSH(g->arena, &g->pool, value);
+  }
+}
+
 static bool is_input(const Generator *g, Id id) {
   Op op = graph_node(g->graph, id)->op;
   return op == OP_arg || op == OP_state;
@@ -288,9 +302,11 @@ static Id next_of(Generator *g, Value state) {
 static void give_out(Generator *g) {
   int wanted = 1 + below(g, 3);
   int nstates = g->graph->kind == GRAPH_STEP ? g->states.count : 0;
+  Id *trained = NEW_ARRAY(g->arena, Id, nstates + 1);
+  if (chance(g, 50)) minimize(g, nstates, trained);
   for (int k = 0; k < nstates; k++) {
-    if (!chance(g, 80)) continue;
-    Id value = next_of(g, g->states.items[k]);
+    if (!trained[k] && !chance(g, 80)) continue;
+    Id value = trained[k] ? trained[k] : next_of(g, g->states.items[k]);
     PUSH(g->arena, &g->graph->finals, ((Final){graph_node(g->graph, g->states.items[k].id)->index, value}));
   }
   for (int k = g->pool.count - 1; k >= 0 && g->graph->results.count < wanted; k--) {
@@ -302,15 +318,23 @@ static void give_out(Generator *g) {
   }
 }
 
+static void make_entry(Generator *g, const char *name) {
+  g->graph = graph_new(g->module, name, chance(g, 60) ? GRAPH_STEP : GRAPH_FN);
+  g->graph->here = g->graph->place = &place;
+  PUSH(g->arena, &g->module->entries, g->graph);
+  g->pool.count = g->states.count = 0;
+  share_states(g);
+  leaf(g, random_type(g, F32, 3));
+  make_some(g, 3 + below(g, 22));
+  give_out(g);
+}
+
 Module *generate(Arena *arena, uint64_t seed) {
+  static const char *const names[] = {"f", "g", "h"};
   Generator g = {.arena = arena, .random = seed * 0x2545F4914F6CDD1Du + 0x1234567};
   g.module = module_new(arena, diagnostics_new(arena), arena_format(arena, "fuzz%llu", (unsigned long long)seed));
-  g.graph = graph_new(g.module, "f", chance(&g, 60) ? GRAPH_STEP : GRAPH_FN);
-  g.graph->here = g.graph->place = &place;
   choose_sizes(&g);
-  PUSH(arena, &g.module->entries, g.graph);
-  leaf(&g, random_type(&g, F32, 3));
-  make_some(&g, 3 + below(&g, 22));
-  give_out(&g);
+  int entries = chance(&g, 75) ? 1 : 2 + below(&g, 2);
+  for (int k = 0; k < entries; k++) make_entry(&g, names[k]);
   return g.module;
 }

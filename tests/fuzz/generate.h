@@ -52,5 +52,7 @@ Part make_unary, make_binary, make_integer, make_compare, make_where, make_cast,
     make_contract, make_convolution, make_reshape, make_concat, make_gather, make_scatter, make_argsort, make_cumsum,
     make_scan, make_grad, make_stop, make_leaf, make_transpose;
 void make_some(Generator *g, int parts);
+/* Updates of some of the first states along a gradient, by state; 0 for those that it leaves alone. */
+void minimize(Generator *g, int nstates, Id *updated);
 
 #endif

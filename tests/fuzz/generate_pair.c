@@ -71,7 +71,7 @@ static void add_yields(Generator *body, ScanDraft *loop) {
 }
 
 bool make_scan(Generator *g) {
-  if (g->depth > 1 || (g->depth == 1 && chance(g, 80))) return false;
+  if (g->depth > 1 || (g->depth == 1 && chance(g, 50))) return false;
   Generator body = {.arena = g->arena, .module = g->module, .random = draw(g), .depth = g->depth + 1};
   ScanDraft loop = {.scan.reverse = chance(g, 30)};
   memcpy(body.sizes, g->sizes, sizeof body.sizes);
@@ -125,4 +125,26 @@ bool make_grad(Generator *g) {
   Id grad = graph_grad(g->graph, loss, ids, count);
   for (int k = 0; k < count; k++) keep(g, graph_pick(g->graph, grad, k), -1000, 1000);
   return true;
+}
+
+void minimize(Generator *g, int nstates, Id *updated) {
+  Value by[3];
+  Id ids[3];
+  int count = 0, state[3];
+  for (int k = 0; k < nstates && count < 3; k++) {
+    if (type_of_value(g, g->states.items[k])->dtype != F32 || !chance(g, 70)) continue;
+    state[count] = k;
+    ids[count] = g->states.items[k].id;
+    by[count++] = g->states.items[k];
+  }
+  if (count == 0) return;
+  Id grad = graph_grad(g->graph, loss_of(g, by, count), ids, count);
+  for (int k = 0; k < count; k++) {
+    Id slope = graph_pick(g->graph, grad, k), rate = graph_number(g->graph, F32, 0.125);
+    if (chance(g, 30)) { /* decayed weights */
+      Id decay = graph_binary(g->graph, OP_mul, ids[k], graph_number(g->graph, F32, 0.01));
+      slope = graph_binary(g->graph, OP_add, slope, decay);
+    }
+    updated[state[k]] = graph_binary(g->graph, OP_sub, ids[k], graph_binary(g->graph, OP_mul, slope, rate));
+  }
 }

@@ -19,7 +19,7 @@ Module *module_of_text(Arena *arena, const char *text) {
 }
 
 /* One way of cutting; `which` numbers what it is done to. */
-typedef enum Way { CUT_RESULT, CUT_FINAL, CUT_TO_RESULT, CUT_TO_OPERAND, CUT_TO_NUMBER, CUT_TO_INPUT, WAYS } Way;
+typedef enum Way { CUT_ENTRY, CUT_RESULT, CUT_FINAL, CUT_TO_RESULT, CUT_TO_OPERAND, CUT_TO_NUMBER, CUT_TO_INPUT, WAYS } Way;
 
 static Id replacement(Graph *to, const Graph *from, Id id, Way way, int which, const Id *renamed) {
   const Node *node = graph_node(from, id);
@@ -90,10 +90,15 @@ static Graph *copy_live(const Graph *from, Id cut, Way way, int which) {
     (vec).count--;                                                                                                         \
   } while (0)
 
-/* Does the cut to the module; false if there is none such. */
-static bool cut_module(Module *module, Way way, int at, int which) {
-  Graph *graph = module->entries.items[0], *cut = NULL;
+/* Does the cut to the module's entry; false if there is none such. */
+static bool cut_module(Module *module, int entry, Way way, int at, int which) {
+  Graph *graph = module->entries.items[entry], *cut = NULL;
   int outs = graph->results.count + graph->finals.count;
+  if (way == CUT_ENTRY) {
+    if (module->entries.count <= 1 || at > 0) return false;
+    REMOVE(module->entries, entry);
+    return module_verify(module, NULL);
+  }
   if (way == CUT_RESULT || way == CUT_FINAL) {
     int count = way == CUT_RESULT ? graph->results.count : graph->finals.count;
     if (at >= count || outs <= 1 || which > 0) return false;
@@ -110,15 +115,15 @@ static bool cut_module(Module *module, Way way, int at, int which) {
     cut = copy_live(graph, graph->nodes.count - 1 - at, way, which);
   }
   if (!cut) return false;
-  module->entries.items[0] = cut;
+  module->entries.items[entry] = cut;
   return module_verify(module, NULL);
 }
 
-static char *text_after(Arena *arena, const char *text, Way way, int at, int which) {
+static char *text_after(Arena *arena, const char *text, int entry, Way way, int at, int which) {
   Arena *own = arena_new();
   Module *module = module_of_text(own, text);
   char *result = NULL;
-  if (module && cut_module(module, way, at, which)) {
+  if (module && entry < module->entries.count && cut_module(module, entry, way, at, which)) {
     Text printed = {0};
     module_print(module, &printed);
     result = arena_copy(arena, printed.bytes, printed.length + 1);
@@ -128,28 +133,36 @@ static char *text_after(Arena *arena, const char *text, Way way, int at, int whi
   return result;
 }
 
-static int count_nodes(const char *text) {
+/* Of the entry; 0 if there is no such entry. */
+static int count_nodes(const char *text, int entry) {
   Arena *arena = arena_new();
   const Module *module = module_of_text(arena, text);
-  int count = module ? module->entries.items[0]->nodes.count : 0;
+  int count = module && entry < module->entries.count ? module->entries.items[entry]->nodes.count : 0;
   arena_free(arena);
   return count;
+}
+
+/* One round of all cuts of one kind; true if some was kept. */
+static bool shrink_by(Arena *arena, const char **smallest, int entry, Way way, Fails *fails, void *user) {
+  bool progress = false;
+  for (int at = 0; at < count_nodes(*smallest, entry); at++) {
+    for (int which = 0; which < (way == CUT_TO_RESULT || way == CUT_TO_OPERAND ? 3 : 1); which++) {
+      char *smaller = text_after(arena, *smallest, entry, way, at, which);
+      if (!smaller || strcmp(smaller, *smallest) == 0 || !fails(smaller, user)) continue;
+      *smallest = smaller;
+      progress = true;
+      if (way != CUT_TO_INPUT) at = at > 0 ? at - 1 : 0;
+    }
+  }
+  return progress;
 }
 
 char *shrink(Arena *arena, const char *text, Fails *fails, void *user) {
   const char *smallest = text;
   for (bool progress = true; progress;) {
     progress = false;
-    for (int way = 0; way < WAYS; way++) {
-      for (int at = 0; at < count_nodes(smallest); at++) {
-        for (int which = 0; which < (way == CUT_TO_RESULT || way == CUT_TO_OPERAND ? 3 : 1); which++) {
-          char *smaller = text_after(arena, smallest, (Way)way, at, which);
-          if (!smaller || strcmp(smaller, smallest) == 0 || !fails(smaller, user)) continue;
-          smallest = smaller;
-          progress = true;
-          if (way != CUT_TO_INPUT) at = at > 0 ? at - 1 : 0;
-        }
-      }
+    for (int entry = 0; count_nodes(smallest, entry) > 0; entry++) {
+      for (int way = 0; way < WAYS; way++) progress |= shrink_by(arena, &smallest, entry, (Way)way, fails, user);
     }
   }
   return (char *)smallest;
