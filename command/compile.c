@@ -162,11 +162,16 @@ static bool write_both(Compile *compile, const char *output, const Text *bytes, 
   const char *header = arena_format(compile->arena, "%.*s.h", (int)(dot - output), output);
   Text text = {0};
   struct stat status;
+  char *old = NULL; /* of the header, for it must not tell of another object than the one that is there */
+  size_t old_length = 0;
+  Failure none = {0};
   bool is_new = stat(header, &status) != 0;
+  if (!is_new && S_ISREG(status.st_mode)) read_file(compile->arena, header, &old, &old_length, &none);
   bool good = check_output(compile->program.path, header, failure) && make_header(compile, &text, failure) &&
               write_file(header, text.bytes, text.length, failure);
   if (good && !write_file(output, bytes->bytes, bytes->length, failure)) {
     if (is_new) unlink(header);
+    if (old) write_file(header, old, old_length, &none);
     good = false;
   }
   /* A shared object is a program to the system: it may be run by whoever may read it. */

@@ -26,20 +26,32 @@ typedef struct Workshop {
   char *folder, *object, *output;
 } Workshop;
 
+/* The one that is open; a want of memory, which ends the program, must not leave it behind. */
+static const Workshop *workshop_now;
+
+static void workshop_remove(void) {
+  if (!workshop_now) return;
+  unlink(workshop_now->object);
+  unlink(workshop_now->output);
+  rmdir(workshop_now->folder);
+  workshop_now = NULL;
+}
+
 static bool workshop_open(Arena *arena, Workshop *workshop, const char *object_name, const Text *object, Failure *failure) {
   const char *place = getenv("TMPDIR");
   workshop->folder = arena_format(arena, "%s/nnc.XXXXXX", place && *place ? place : "/tmp");
-  if (!mkdtemp(workshop->folder))
-    return fail(failure, EXIT_ENVIRONMENT, "cannot make a folder %.300s: %s", workshop->folder, strerror(errno));
+  size_t length = strlen(workshop->folder);
   workshop->object = arena_format(arena, "%s/%s", workshop->folder, object_name);
   workshop->output = arena_format(arena, "%s/output", workshop->folder);
+  if (!mkdtemp(workshop->folder))
+    return fail(failure, EXIT_ENVIRONMENT, "cannot make a folder %.300s: %s", workshop->folder, strerror(errno));
+  memcpy(workshop->object, workshop->folder, length);
+  memcpy(workshop->output, workshop->folder, length);
+  static bool registered;
+  if (!registered) at_quick_exit(workshop_remove);
+  registered = true;
+  workshop_now = workshop;
   return write_file(workshop->object, object->bytes, object->length, failure);
-}
-
-static void workshop_close(Workshop *workshop) {
-  if (workshop->object) unlink(workshop->object);
-  if (workshop->output) unlink(workshop->output);
-  rmdir(workshop->folder);
 }
 
 /* Runs the tool and takes what it made. */
@@ -69,7 +81,7 @@ bool link_shared(Arena *arena, const Text *object, char **bytes, size_t *length,
                      NULL};
     good = make(arena, &workshop, words, bytes, length, failure);
   }
-  if (workshop.folder) workshop_close(&workshop);
+  workshop_remove();
   return good;
 }
 
@@ -81,6 +93,6 @@ bool make_archive(Arena *arena, const char *member, const Text *object, char **b
     char *words[] = {(char[]){"ar"}, (char[]){"rcsD"}, workshop.output, workshop.object, NULL};
     good = make(arena, &workshop, words, bytes, length, failure);
   }
-  if (workshop.folder) workshop_close(&workshop);
+  workshop_remove();
   return good;
 }

@@ -187,6 +187,12 @@ static bool read_header(const Reader *r, const cJSON *tree, char *elements, int6
   return check_tiling(r, extents.items, extents.count, data);
 }
 
+static void *allocate(size_t bytes) {
+  void *memory = malloc(bytes);
+  if (!memory) out_of_memory();
+  return memory;
+}
+
 bool parse_safetensors(Arena *arena, const char *name, char *bytes, size_t length, Tensors *tensors, Failure *failure) {
   if (length < LENGTH_BYTES)
     return fail(failure, EXIT_INPUT, "%.600s: byte %zu: a safetensors file starts with 8 bytes", name, length);
@@ -202,10 +208,10 @@ bool parse_safetensors(Arena *arena, const char *name, char *bytes, size_t lengt
   if (header == 0 || *r.header != '{') return header_fault(&r, 0, "the header should start with '{'");
   if (!modest(&r)) return false;
   const char *end = NULL;
+  cJSON_InitHooks(&(cJSON_Hooks){allocate, free}); /* else a want of memory would look like a bad header */
   cJSON *tree = cJSON_ParseWithLengthOpts(r.header, header, &end, 0);
   bool good = cJSON_IsObject(tree);
-  if (!good)
-    header_fault(&r, end ? (size_t)(end - r.header) : 0, "the header is no JSON object (or memory for it is lacking)");
+  if (!good) header_fault(&r, end ? (size_t)(end - r.header) : 0, "the header is no JSON object");
   while (good && end < r.header + header) {
     good = *end == ' ' || *end == '\n' || *end == '\t' || *end == '\r';
     if (!good) header_fault(&r, (size_t)(end - r.header), "only spaces may follow the header's '}'");

@@ -25,7 +25,7 @@ static void mark_back(const Graph *graph, bool *reached);
 static void mark_scan(const Graph *graph, const Node *node, bool *reached) {
   const Graph *body = node->scan->body;
   bool *inside = calloc((size_t)body->nodes.count, sizeof *inside);
-  if (!inside) bug("no memory");
+  if (!inside) out_of_memory();
   for (int k = 0; k < body->results.count; k++) inside[body->results.items[k].value] = true;
   mark_back(body, inside);
   for (Id id = 1; id < body->nodes.count; id++) {

@@ -32,10 +32,10 @@ struct Arena {
 };
 
 /* Nothing allocates here: there may be no memory left for that. */
-NORETURN static void out_of_memory(void) {
+void out_of_memory(void) {
   static const char message[] = "error: not enough memory\n";
-  if (write(STDERR_FILENO, message, sizeof message - 1) < 0) _exit(EXIT_ENVIRONMENT);
-  _exit(EXIT_ENVIRONMENT);
+  if (write(STDERR_FILENO, message, sizeof message - 1) < 0) quick_exit(EXIT_ENVIRONMENT);
+  quick_exit(EXIT_ENVIRONMENT);
 }
 
 static ArenaBlock *block_new(size_t capacity) {

@@ -32,6 +32,8 @@ void *arena_alloc(Arena *arena, size_t bytes); /* zeroed, aligned to 16; never N
 void *arena_copy(Arena *arena, const void *from, size_t bytes);
 char *arena_format(Arena *arena, const char *format, ...) PRINTF_LIKE(2, 3);
 char *arena_format_list(Arena *arena, const char *format, va_list list);
+/* What every want of memory ends in: a message, exit code 3; what was given to at_quick_exit() is run. */
+NORETURN void out_of_memory(void);
 size_t arena_bytes(const Arena *arena); /* all that was handed out, for --time */
 
 /* A growable array: Vec(Node) nodes; PUSH(arena, &nodes, node) adds one at the end. Items move when the

@@ -65,7 +65,7 @@ void blocks_keep(Blocks *blocks, Block *block) {
   if (blocks->count == blocks->capacity) {
     blocks->capacity = MAX(64, 2 * blocks->capacity);
     blocks->items = realloc(blocks->items, (size_t)blocks->capacity * sizeof *blocks->items);
-    CHECK(blocks->items != NULL);
+    if (!blocks->items) out_of_memory();
   }
   blocks->items[blocks->count++] = block;
   block->kept = true;
@@ -87,7 +87,7 @@ extern void openblas_set_num_threads(int count) __attribute__((weak)); /* absent
 
 Interpreter *interpreter_new(void) {
   Interpreter *interpreter = calloc(1, sizeof *interpreter);
-  CHECK(interpreter != NULL);
+  if (!interpreter) out_of_memory();
   if (openblas_set_num_threads) openblas_set_num_threads(1);
   return interpreter;
 }

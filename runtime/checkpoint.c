@@ -113,10 +113,20 @@ static const unsigned char *find(const nn_symbol *symbol, const cJSON *header, c
 
 static int is_counter(const nn_symbol *symbol) { return strncmp(symbol->name, "nn.", 3) == 0; }
 
+/* Data in the file may lie at any offset, so it goes through aligned memory, room for the largest symbol. */
+static void *room_for_one(const nn_model *model) {
+  size_t most = 1;
+  for (int k = 0; k < model->nsymbols; k++)
+    most = bytes_of(&model->symbols[k]) > most ? bytes_of(&model->symbols[k]) : most;
+  return malloc(most);
+}
+
+/* The state is changed once nothing can fail any more. */
 static int set_all(const nn_model *model, void *state, const cJSON *header, const Bytes *bytes, size_t data,
                    const char *path, Message *message) {
   const unsigned char **found = calloc((size_t)model->nsymbols + 1, sizeof *found);
-  int result = found ? 0 : refuse(message, "%s: out of memory", path);
+  void *aligned = room_for_one(model);
+  int result = found && aligned ? 0 : refuse(message, "%s: out of memory", path);
   for (int k = 0; result == 0 && k < model->nsymbols; k++) {
     const nn_symbol *symbol = &model->symbols[k];
     if (is_counter(symbol) && !cJSON_GetObjectItemCaseSensitive(header, symbol->name)) continue;
@@ -125,16 +135,10 @@ static int set_all(const nn_model *model, void *state, const cJSON *header, cons
   }
   for (int k = 0; result == 0 && k < model->nsymbols; k++) {
     if (!found[k]) continue;
-    /* through aligned memory: data in the file may lie at any offset */
-    void *aligned = malloc(bytes_of(&model->symbols[k]));
-    if (!aligned) {
-      result = refuse(message, "%s: out of memory", path);
-      break;
-    }
     memcpy(aligned, found[k], bytes_of(&model->symbols[k]));
     model->set(state, model->symbols[k].name, aligned);
-    free(aligned);
   }
+  free(aligned);
   free(found);
   return result;
 }
@@ -159,59 +163,91 @@ int nn_checkpoint_load(const nn_model *model, void *state, const char *path, cha
 
 /* ---- saving ---- */
 
+static int add_range(cJSON *entry, double from, double to) {
+  const double ends[] = {from, to};
+  return cJSON_AddItemToObject(entry, "data_offsets", cJSON_CreateDoubleArray(ends, 2));
+}
+
+static int add_symbol(cJSON *header, const nn_symbol *symbol, double offset) {
+  cJSON *entry = cJSON_AddObjectToObject(header, symbol->name);
+  cJSON *shape = cJSON_AddArrayToObject(entry, "shape");
+  int good = shape && cJSON_AddStringToObject(entry, "dtype", dtype_of(symbol));
+  for (int k = 0; good && k < symbol->rank; k++) {
+    good = cJSON_AddItemToArray(shape, cJSON_CreateNumber((double)symbol->size[k]));
+  }
+  return good && add_range(entry, offset, offset + (double)bytes_of(symbol));
+}
+
+/* NULL: there is no memory. */
 static char *header_of(const nn_model *model) {
   cJSON *header = cJSON_CreateObject();
+  int good = header != NULL;
   double offset = 0;
-  for (int k = 0; k < model->nsymbols; k++) {
-    const nn_symbol *symbol = &model->symbols[k];
-    cJSON *entry = cJSON_AddObjectToObject(header, symbol->name);
-    cJSON_AddStringToObject(entry, "dtype", dtype_of(symbol));
-    cJSON *shape = cJSON_AddArrayToObject(entry, "shape");
-    for (int a = 0; a < symbol->rank; a++) cJSON_AddItemToArray(shape, cJSON_CreateNumber((double)symbol->size[a]));
-    cJSON *range = cJSON_AddArrayToObject(entry, "data_offsets");
-    cJSON_AddItemToArray(range, cJSON_CreateNumber(offset));
-    offset += (double)bytes_of(symbol);
-    cJSON_AddItemToArray(range, cJSON_CreateNumber(offset));
+  for (int k = 0; good && k < model->nsymbols; k++) {
+    good = add_symbol(header, &model->symbols[k], offset);
+    offset += (double)bytes_of(&model->symbols[k]);
   }
-  char *text = cJSON_PrintUnformatted(header);
+  char *text = good ? cJSON_PrintUnformatted(header) : NULL;
   cJSON_Delete(header);
   return text;
 }
 
-static int write_data(FILE *file, const nn_model *model, const void *state, const char *header) {
+static int write_data(FILE *file, const nn_model *model, const void *state, const char *header, void *values) {
   size_t length = strlen(header), padded = (length + 7) / 8 * 8;
   for (int k = 0; k < 8; k++) fputc((int)(padded >> (8 * k) & 255), file);
   fputs(header, file);
   for (; length < padded; length++) fputc(' ', file);
   for (int k = 0; k < model->nsymbols; k++) {
-    size_t bytes = bytes_of(&model->symbols[k]);
-    void *values = malloc(bytes);
-    if (!values) return -1;
     model->get(state, model->symbols[k].name, values);
-    fwrite(values, 1, bytes, file);
-    free(values);
+    fwrite(values, 1, bytes_of(&model->symbols[k]), file);
   }
-  return ferror(file) || fflush(file) || fsync(fileno(file)) ? -1 : 0;
+  if (ferror(file) || fflush(file)) return -1;
+  int result;
+  do result = fsync(fileno(file));
+  while (result < 0 && errno == EINTR);
+  return result;
+}
+
+/* The rename itself must reach the disk too, or a power cut could undo it. Where that can't be had, the file is whole. */
+static void sync_folder_of(char *path) {
+  char *slash = strrchr(path, '/');
+  if (slash) slash[slash == path] = 0;
+  int folder = open(slash ? path : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (folder < 0) return;
+  fsync(folder);
+  close(folder);
+}
+
+/* Into a new file beside the path, which then takes its name. */
+static int write_beside(char *beside, const char *path, const nn_model *model, const void *state, const char *header,
+                        void *values) {
+  int descriptor = mkstemp(beside);
+  if (descriptor < 0) return -1;
+  FILE *file = fdopen(descriptor, "wb");
+  int result = file ? write_data(file, model, state, header, values) : -1, error = errno;
+  if (!file) close(descriptor);
+  if (file && fclose(file) != 0 && result == 0) result = -1, error = errno;
+  if (result == 0 && rename(beside, path) != 0) result = -1, error = errno;
+  if (result != 0) unlink(beside);
+  errno = error;
+  return result;
 }
 
 int nn_checkpoint_save(const nn_model *model, const void *state, const char *path, char *text, size_t size) {
   Message message = {text, size};
   size_t length = strlen(path) + 8;
   char *beside = malloc(length), *header = header_of(model);
-  int result = -1;
-  if (beside && header) {
+  void *values = room_for_one(model);
+  int result = -1, error = ENOMEM;
+  if (beside && header && values) {
     snprintf(beside, length, "%s.XXXXXX", path);
-    int descriptor = mkstemp(beside);
-    FILE *file = descriptor >= 0 ? fdopen(descriptor, "wb") : NULL;
-    if (file) {
-      result = write_data(file, model, state, header);
-      if (fclose(file) != 0) result = -1;
-      if (result == 0) result = rename(beside, path);
-      if (result != 0) unlink(beside);
-    }
+    result = write_beside(beside, path, model, state, header, values);
+    error = errno;
   }
-  if (result != 0) refuse(&message, "%s: %s", path, strerror(errno));
+  if (result == 0) sync_folder_of(beside);
+  if (result != 0) refuse(&message, "%s: %s", path, strerror(error));
   free(beside);
+  free(values);
   cJSON_free(header);
   return result;
 }

@@ -8,6 +8,7 @@
  * asked for. */
 #include "codegen/cpu/glue.h"
 
+#include <dlfcn.h>
 #include <llvm-c/Analysis.h>
 #include <llvm-c/Support.h>
 #include <llvm-c/Target.h>
@@ -74,7 +75,28 @@ static void set_llvm_options(void) {
   done = true;
 }
 
+/* LLVM and the C++ library end the process by a signal where memory is short, unless they are told of a function to call.
+ * C++ alone has a header for the two that tell them, so they are found by their names in the libraries; where one is not
+ * there, nothing is lost but the message. */
+static void on_bad_allocation(void *user, const char *reason, bool diagnose) {
+  (void)user, (void)reason, (void)diagnose;
+  out_of_memory();
+}
+
+static void set_llvm_handlers(void) {
+  typedef void SetNew(void (*handler)(void));
+  typedef void SetBad(void (*handler)(void *user, const char *reason, bool diagnose), void *user);
+  static bool done;
+  if (done) return;
+  done = true;
+  SetNew *set_new = (SetNew *)(uintptr_t)dlsym(RTLD_DEFAULT, "_ZSt15set_new_handlerPFvvE");
+  SetBad *set_bad = (SetBad *)(uintptr_t)dlsym(RTLD_DEFAULT, "_ZN4llvm31install_bad_alloc_error_handlerEPFvPvPKcbES0_");
+  if (set_new) set_new(out_of_memory);
+  if (set_bad) set_bad(on_bad_allocation, NULL);
+}
+
 void start_llvm(void) {
+  set_llvm_handlers();
   set_llvm_options();
   LLVMInitializeX86TargetInfo();
   LLVMInitializeX86Target();
@@ -253,6 +275,7 @@ int object_make(const Module *module, Plan *const *plans, int count, const Codeg
   Object object = {.module = module, .plans = plans, .count = count, .options = options, .arena = arena_new()};
   object.parts = NEW_ARRAY(object.arena, Part, parts);
   object.nparts = parts;
+  set_llvm_handlers();
   bool good = interface_verify(module, failure) && check_initialisers(module, failure) &&
               find_architecture(&object, failure) && find_versions(&object, failure) && make(&object, output, failure);
   for (int k = 0; k < parts; k++) {
