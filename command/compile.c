@@ -157,22 +157,24 @@ static bool find_pass(const char *flag, const char *name, Pass *pass, Failure *f
 
 /* ---- writing ---- */
 
+/* The header must not tell of another object than the one that is there: if the object can't take its place, the header that
+ * was there comes back. */
 static bool write_both(Compile *compile, const char *output, const Text *bytes, Failure *failure) {
   const char *dot = strrchr(output, '.');
   const char *header = arena_format(compile->arena, "%.*s.h", (int)(dot - output), output);
   Text text = {0};
   struct stat status;
-  char *old = NULL; /* of the header, for it must not tell of another object than the one that is there */
+  char *old = NULL;
   size_t old_length = 0;
   Failure none = {0};
   bool is_new = stat(header, &status) != 0;
   if (!is_new && S_ISREG(status.st_mode)) read_file(compile->arena, header, &old, &old_length, &none);
-  bool good = check_output(compile->program.path, header, failure) && make_header(compile, &text, failure) &&
-              write_file(header, text.bytes, text.length, failure);
-  if (good && !write_file(output, bytes->bytes, bytes->length, failure)) {
-    if (is_new) unlink(header);
-    if (old) write_file(header, old, old_length, &none);
-    good = false;
+  bool good = check_output(compile->program.path, header, failure) && make_header(compile, &text, failure);
+  if (good) {
+    FileBytes files[] = {{header, text.bytes, text.length}, {output, bytes->bytes, bytes->length}};
+    good = write_files(files, COUNT_OF(files), failure);
+    if (!good && is_new) unlink(header);
+    if (!good && old) write_file(header, old, old_length, &none);
   }
   /* A shared object is a program to the system: it may be run by whoever may read it. */
   if (good && text_ends(output, ".so") && stat(output, &status) == 0)

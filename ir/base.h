@@ -133,6 +133,14 @@ bool read_file(Arena *arena, const char *path, char **bytes, size_t *length, Fai
 /* Writes to a temporary file beside path, syncs, renames: path is the old or the new one whole. "-" is standard output. */
 bool write_file(const char *path, const void *bytes, size_t length, Failure *failure);
 
+/* Several that belong together: all are written before the first takes its place. "-" is none of them. */
+typedef struct FileBytes {
+  const char *path;
+  const void *bytes;
+  size_t length;
+} FileBytes;
+bool write_files(const FileBytes *files, int count, Failure *failure);
+
 /* A fault of nnc itself: says so, asks for a report, exits with 70. */
 NORETURN void bug_at(const char *file, int line, const char *format, ...) PRINTF_LIKE(3, 4);
 #define bug(...) bug_at(__FILE__, __LINE__, __VA_ARGS__)

@@ -107,50 +107,97 @@ static void sync_folder_of(char *path) {
   close(folder);
 }
 
-static int open_beside(Arena *arena, const char *path, char **beside) {
+/* A file on its way. */
+typedef struct Writing {
+  const FileBytes *file;
+  char *path;   /* what is replaced: a link stays a link, and what it points at gets a new file */
+  char *beside; /* room for the name of the file beside it; NULL: it is no plain file, and written straight at the end */
+  bool exists, made;
+  mode_t mode;
+} Writing;
+
+enum { BESIDE_ROOM = 64 };
+
+/* All that needs memory: a want of it ends the program, when no file may lie about yet. */
+static int prepare(Arena *arena, Writing *writing) {
+  struct stat old;
+  const char *path = writing->file->path;
+  writing->exists = stat(path, &old) == 0;
+  writing->path = arena_format(arena, "%s", path);
+  if (!writing->exists) {
+    writing->beside = arena_alloc(arena, strlen(path) + BESIDE_ROOM);
+    return 0;
+  }
+  writing->mode = old.st_mode;
+  if (S_ISDIR(old.st_mode)) return EISDIR;
+  if (!S_ISREG(old.st_mode)) return 0;
+  char *real = realpath(path, NULL);
+  if (!real) return errno;
+  writing->path = arena_format(arena, "%s", real);
+  writing->beside = arena_alloc(arena, strlen(real) + BESIDE_ROOM);
+  free(real);
+  return 0;
+}
+
+static int open_beside(Writing *writing) {
   for (int attempt = 0; attempt < 100; attempt++) {
-    *beside = arena_format(arena, "%s.%ld.%d.tmp", path, (long)getpid(), attempt);
-    int file = open(*beside, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+    snprintf(writing->beside, strlen(writing->path) + BESIDE_ROOM, "%s.%ld.%d.tmp", writing->path, (long)getpid(), attempt);
+    int file = open(writing->beside, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
     if (file >= 0 || errno != EEXIST) return file;
   }
   return -1;
 }
 
-static int replace(Arena *arena, char *path, const struct stat *old, const void *bytes, size_t length) {
-  char *beside;
-  int file = open_beside(arena, path, &beside);
+static int write_beside(Writing *writing) {
+  if (!writing->beside) return 0;
+  int file = open_beside(writing);
   if (file < 0) return errno;
-  int error = write_all(file, bytes, length);
-  if (!error && old && fchmod(file, old->st_mode & 07777) < 0) error = errno;
+  writing->made = true;
+  int error = write_all(file, writing->file->bytes, writing->file->length);
+  if (!error && writing->exists && fchmod(file, writing->mode & 07777) < 0) error = errno;
   if (!error) error = sync_file(file);
   if (close(file) < 0 && !error && errno != EINTR) error = errno;
-  if (!error && rename(beside, path) < 0) error = errno;
-  if (error)
-    unlink(beside);
-  else
-    sync_folder_of(path);
   return error;
 }
 
-bool write_file(const char *path, const void *bytes, size_t length, Failure *failure) {
-  if (strcmp(path, "-") == 0) {
-    int error = write_all(STDOUT_FILENO, bytes, length);
-    return error ? fail(failure, EXIT_ENVIRONMENT, "cannot write standard output: %s", strerror(error)) : true;
-  }
+static int take_place(Writing *writing) {
+  if (!writing->beside) return write_straight(writing->path, writing->file->bytes, writing->file->length);
+  if (rename(writing->beside, writing->path) < 0) return errno;
+  writing->made = false;
+  sync_folder_of(writing->path);
+  return 0;
+}
+
+static bool write_standard(const FileBytes *file, Failure *failure) {
+  int error = write_all(STDOUT_FILENO, file->bytes, file->length);
+  return error ? fail(failure, EXIT_ENVIRONMENT, "cannot write standard output: %s", strerror(error)) : true;
+}
+
+bool write_files(const FileBytes *files, int count, Failure *failure) {
+  if (count == 1 && strcmp(files->path, "-") == 0) return write_standard(files, failure);
+  static int (*const deeds[])(Writing *) = {write_beside, take_place};
   Arena *arena = arena_new();
-  struct stat old;
-  bool exists = stat(path, &old) == 0;
-  int error;
-  if (exists && S_ISDIR(old.st_mode))
-    error = EISDIR;
-  else if (exists && !S_ISREG(old.st_mode))
-    error = write_straight(path, bytes, length);
-  else {
-    /* A link stays a link: what it points at is replaced. */
-    char *real = exists ? realpath(path, NULL) : NULL;
-    error = replace(arena, arena_format(arena, "%s", real ? real : path), exists ? &old : NULL, bytes, length);
-    free(real);
+  Writing *writings = NEW_ARRAY(arena, Writing, count);
+  int error = 0;
+  const char *path = "";
+  for (int k = 0; k < count && !error; k++) {
+    path = files[k].path;
+    writings[k].file = &files[k];
+    error = prepare(arena, &writings[k]);
+  }
+  for (int deed = 0; deed < COUNT_OF(deeds); deed++) {
+    for (int k = 0; k < count && !error; k++) {
+      path = files[k].path;
+      error = deeds[deed](&writings[k]);
+    }
+  }
+  for (int k = 0; k < count; k++) {
+    if (writings[k].made) unlink(writings[k].beside);
   }
   arena_free(arena);
   return error ? fail_at(failure, "write", path, error) : true;
+}
+
+bool write_file(const char *path, const void *bytes, size_t length, Failure *failure) {
+  return write_files(&(FileBytes){path, bytes, length}, 1, failure);
 }

@@ -21,7 +21,7 @@ struct Loaded {
 /* True if there was none; takes the error. */
 static bool took_no_error(LLVMErrorRef error, Failure *failure) {
   if (!error) return true;
-  char *why = LLVMGetErrorMessage(error);
+  char *why = llvm_text(LLVMGetErrorMessage(error));
   fail(failure, EXIT_ENVIRONMENT, "the code can't be loaded: %s", why);
   LLVMDisposeErrorMessage(why);
   return false;

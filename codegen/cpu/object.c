@@ -220,7 +220,7 @@ static void *compile_part(void *argument) {
   char *why = NULL;
   verify_module(part->emitter.module);
   if (part->output == OUTPUT_LLVM) {
-    char *text = LLVMPrintModuleToString(part->emitter.module);
+    char *text = llvm_text(LLVMPrintModuleToString(part->emitter.module));
     part->made = LLVMCreateMemoryBufferWithMemoryRangeCopy(text, strlen(text), "text");
     LLVMDisposeMessage(text);
   } else if (LLVMTargetMachineEmitToMemoryBuffer(part->machine, part->emitter.module, type, &why, &part->made)) {

@@ -68,8 +68,13 @@ static bool has_feature(const char *features, const char *feature) {
   return false;
 }
 
+char *llvm_text(char *text) {
+  if (!text) out_of_memory();
+  return text;
+}
+
 static const Processor *processor_native(Arena *arena) {
-  char *name = LLVMGetHostCPUName(), *features = LLVMGetHostCPUFeatures();
+  char *name = llvm_text(LLVMGetHostCPUName()), *features = llvm_text(LLVMGetHostCPUFeatures());
   Processor *native = NEW(arena, Processor);
   native->name = arena_copy(arena, name, strlen(name) + 1);
   native->features = arena_copy(arena, features, strlen(features) + 1);
@@ -97,7 +102,7 @@ int processor_needs(const Processor *processor) {
 }
 
 bool processor_runs_here(const Processor *processor) {
-  char *features = LLVMGetHostCPUFeatures();
+  char *features = llvm_text(LLVMGetHostCPUFeatures());
   int here = (has_feature(features, "avx2") && has_feature(features, "fma") && has_feature(features, "bmi2") ? 1 : 0) |
              (has_feature(features, "avx512vl") && has_feature(features, "avx512bw") && has_feature(features, "avx512dq") &&
                       has_feature(features, "avx512cd")

@@ -4,6 +4,9 @@
 
 #include "codegen/cpu/emit.h"
 
+/* A string that LLVM made: it gives NULL where memory is short. */
+char *llvm_text(char *text);
+
 /* What processors of one instruction set have in common. */
 typedef struct Architecture {
   const char *name;     /* as its triples begin, up to the '-' */
