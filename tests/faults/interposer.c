@@ -1,6 +1,7 @@
 /* Makes one call of the C library fail: loaded before a program by LD_PRELOAD, told by the environment which.
  *
- *   NNC_FAULT=CLASS:WHEN:ERROR    the WHEN-th call (from 1) of this class fails with ERROR; "short" moves half of the bytes
+ *   NNC_FAULT=CLASS:WHEN:ERROR    the WHEN-th call (from 1) of this class fails with ERROR; "short" moves half of the bytes,
+ *                                 "KILL" ends the process before it
  *   NNC_FAULT_COUNTS=FILE         at the program's end: how often each class was called, "CLASS COUNT" a line
  *
  * Calls count from main() on, and those of the program itself and of what it links, by the address that they return to:
@@ -10,6 +11,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <link.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -28,7 +30,7 @@ static const struct {
   int number;
 } errors[] = {{"ENOMEM", ENOMEM}, {"EIO", EIO},       {"ENOSPC", ENOSPC},
               {"EINTR", EINTR},   {"EMFILE", EMFILE}, {"EACCES", EACCES}};
-enum { SHORT = -1 };
+enum { SHORT = -1, KILL = -2 };
 
 static atomic_long counts[CLASSES];
 static bool armed;
@@ -75,7 +77,9 @@ static int fault_of(Class class, const void *caller) {
     class = COMPILER;
   }
   long count = atomic_fetch_add(&counts[class], 1) + 1;
-  return class == fault_class && count == fault_when ? fault_error : 0;
+  if (class != fault_class || count != fault_when) return 0;
+  if (fault_error == KILL) kill(getpid(), SIGKILL);
+  return fault_error;
 }
 
 #define CALLER __builtin_return_address(0)
@@ -203,7 +207,7 @@ static void read_fault(const char *text) {
   for (int k = 0; k < CLASSES; k++) {
     if (strcmp(class, class_names[k]) == 0) fault_class = (Class)k;
   }
-  fault_error = SHORT;
+  fault_error = strcmp(error, "KILL") == 0 ? KILL : SHORT;
   for (size_t k = 0; k < sizeof errors / sizeof *errors; k++) {
     if (strcmp(error, errors[k].name) == 0) fault_error = errors[k].number;
   }
