@@ -107,7 +107,8 @@ LLVMValueRef emit_random_key(Object *object, const Draws *draws, LLVMValueRef st
 LLVMValueRef emit_choose_version(Object *object);
 
 /* ---- object.c ---- */
-void start_llvm(void); /* before anything that knows targets; more often does no harm */
+void set_llvm_handlers(void); /* of a want of memory: before anything of LLVM that allocates; the same */
+void start_llvm(void);        /* before anything that knows targets; more often does no harm */
 /* Object files in memory, as many as parts; 0 with a failure. All but the first hold kernels alone. */
 int object_make(const Module *module, Plan *const *plans, int count, const CodegenOptions *options, CodegenOutput output,
                 int parts, LLVMMemoryBufferRef *made, Failure *failure);

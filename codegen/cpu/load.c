@@ -126,11 +126,12 @@ Loaded *codegen_load_code(const char *model, const char *code, size_t length, Fa
 
 bool codegen_circumstances(const CodegenOptions *options, Text *out) {
   unsigned major, minor, patch;
+  set_llvm_handlers();
   LLVMGetVersion(&major, &minor, &patch);
   text_add(out, "LLVM %u.%u.%u\n", major, minor, patch);
   const char *list = options->cpus ? options->cpus : "native";
   Arena *arena = arena_new();
-  char *host = LLVMGetDefaultTargetTriple();
+  char *host = llvm_text(LLVMGetDefaultTargetTriple());
   const Architecture *architecture = architecture_find(options->triple ? options->triple : host);
   const Processor *native = architecture ? processor_find(arena, architecture, "native") : NULL;
   text_add(out, "%s for %s\n", list, options->triple ? options->triple : host);

@@ -83,7 +83,7 @@ static void on_bad_allocation(void *user, const char *reason, bool diagnose) {
   out_of_memory();
 }
 
-static void set_llvm_handlers(void) {
+void set_llvm_handlers(void) {
   typedef void SetNew(void (*handler)(void));
   typedef void SetBad(void (*handler)(void *user, const char *reason, bool diagnose), void *user);
   static bool done;
@@ -127,7 +127,7 @@ static LLVMTargetMachineRef target_machine(const Object *object, Failure *failur
 
 /* The triple, in the object's arena, and what it stands for. */
 static bool find_architecture(Object *object, Failure *failure) {
-  char *host = LLVMGetDefaultTargetTriple();
+  char *host = llvm_text(LLVMGetDefaultTargetTriple());
   const char *triple = object->options->triple ? object->options->triple : host;
   object->triple = arena_copy(object->arena, triple, strlen(triple) + 1);
   LLVMDisposeMessage(host);

@@ -51,7 +51,7 @@ const Architecture *architecture_find(const char *triple) {
 }
 
 bool architecture_is_here(const Architecture *architecture) {
-  char *host = LLVMGetDefaultTargetTriple();
+  char *host = llvm_text(LLVMGetDefaultTargetTriple());
   bool here = architecture_find(host) == architecture;
   LLVMDisposeMessage(host);
   return here;
