@@ -11,7 +11,7 @@ nnc_knows(runtime Threads::Threads nnc_cjson)
 nnc_knows(frontend nnc_ir)
 nnc_knows(passes nnc_ir)
 nnc_knows(codegen nnc_ir nnc_llvm)
-nnc_knows(command nnc_frontend nnc_passes nnc_codegen nnc_runtime nnc_ir nnc_cjson ZLIB::ZLIB ${CMAKE_DL_LIBS})
+nnc_knows(command nnc_frontend nnc_passes nnc_codegen nnc_runtime nnc_ir nnc_cjson ZLIB::ZLIB PNG::PNG ${CMAKE_DL_LIBS})
 
 # prelude.nn becomes a C array in nnc, so that nnc is one file.
 set(PRELUDE ${CMAKE_SOURCE_DIR}/frontend/prelude.nn)

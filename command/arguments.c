@@ -2,6 +2,8 @@
  * elements agrees and the ranks do not, it is reshaped, so that a table of [rows, 64] meets pictures of [N, 1, 8, 8]. */
 #include "command/arguments.h"
 
+#include "command/picture.h"
+
 #include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
@@ -98,6 +100,7 @@ bool argument_read(Arena *arena, const char *word, Argument *argument, Failure *
   }
   if (!read_any(arena, text, &argument->tensor, failure)) return false;
   argument->tensor.name = argument->name;
+  if (is_picture_name(text)) argument->picture = arena_copy(arena, &argument->tensor, sizeof argument->tensor);
   return true;
 }
 
@@ -112,6 +115,37 @@ Tensor picture_floats(Arena *arena, const Tensor *tensor) {
   int64_t count = tensor_count(tensor);
   for (int64_t i = 0; i < count; i++) ((float *)floats.data)[i] = (float)((const uint8_t *)tensor->data)[i] / 255.0f;
   return floats;
+}
+
+/* The number at an axis of a shape; 0 where there is a dim. */
+static int64_t fixed_axis(const MachineValue *value, int axis) {
+  size_t length;
+  const char *text = shape_axis(value->shape, axis, &length);
+  char *end;
+  long long number = strtoll(text, &end, 10);
+  return end == text + length ? number : 0;
+}
+
+/* One picture as the parameter wants it: [N, C, H, W], [C, H, W], [N, H, W], [H, W] or a row of [N, C*H*W]. */
+static Tensor fit_picture(Arena *arena, const MachineValue *value, const Tensor *picture) {
+  int64_t height = picture->size[1], width = picture->size[2], channels = 1;
+  int64_t last = value->rank > 0 ? fixed_axis(value, value->rank - 1) : 0;
+  if (value->rank >= 3) channels = fixed_axis(value, value->rank - 3);
+  if (value->rank == 4 && channels == 0) channels = picture->size[0];
+  bool row = value->rank <= 2 && last > 0 && last != width;
+  if (row) channels = last / MAX(height * width, 1);
+  if (channels != 3 && channels != 4) channels = 1;
+  Tensor tensor = picture_channels(arena, picture, (int)channels);
+  const int64_t sizes[][4] = {{height, width}, {channels, height, width}, {1, channels, height, width}};
+  if (row) {
+    tensor.rank = 2;
+    tensor.size[0] = 1;
+    tensor.size[1] = channels * height * width;
+  } else if (value->rank <= 4) {
+    tensor.rank = value->rank;
+    for (int axis = 0; axis < value->rank; axis++) tensor.size[axis] = sizes[value->rank - 2][axis];
+  }
+  return tensor;
 }
 
 /* ---- dims ---- */
@@ -239,10 +273,11 @@ static bool bind(Machine *machine, Call *call, Argument *arguments, int count, b
   const MachineEntry *entry = &machine->entries[call->entry];
   for (int p = 0; p < entry->nparameters; p++) {
     const MachineValue *value = &entry->parameters[p];
-    const Argument *argument = find_argument(arguments, count, value->name);
+    Argument *argument = find_argument(arguments, count, value->name);
     if (argument && argument->characters)
       return fail(failure, EXIT_INPUT, "%.100s is a text; only `nnc run --state` knows the indices of its characters",
                   argument->name);
+    if (argument && argument->picture) argument->tensor = fit_picture(machine->arena, value, argument->picture);
     if (argument && !dims_from_tensor(machine, value, &argument->tensor, call->dims, failure)) return false;
     if (!argument && !value->has_default && all)
       return fail(failure, EXIT_INPUT, "%s wants %s=..., %s%s", entry->name, value->name, dtype_name(value->dtype),

@@ -12,6 +12,7 @@ typedef struct Argument {
   const char *characters;  /* of a text, `length` bytes; else NULL */
   size_t length;
   Tensor tensor;
+  const Tensor *picture; /* as it was read, before it is made to fit a parameter; or NULL */
   bool file, used;
 } Argument;
 

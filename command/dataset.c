@@ -1,6 +1,8 @@
 /* Where data for training comes from. Each source gives columns; that they have as many rows is checked here for all. */
 #include "command/dataset.h"
 
+#include "command/dataset_pictures.h"
+
 #include <errno.h>
 #include <math.h>
 #include <stdlib.h>
@@ -128,10 +130,11 @@ static bool read_folder(Arena *arena, Dataset *dataset, Failure *failure) {
     paths[count] = find_file(arena, arena_format(arena, "%s/data_batch_%d.bin", dataset->path, i));
     count += paths[count] != NULL;
   }
+  if (!count && has_folders(dataset->path)) return read_picture_folder(arena, dataset, failure);
   if (!count)
     return fail(failure, EXIT_INPUT,
                 "%.600s: there are neither train-images-idx3-ubyte and train-labels-idx1-ubyte in it (or "
-                "with .gz), nor data_batch_1.bin",
+                "with .gz), nor data_batch_1.bin, nor folders of pictures",
                 dataset->path);
   return cifar_part(arena, dataset, paths, count, &dataset->train, failure) &&
          cifar_part(arena, dataset, &test, test != NULL, &dataset->test, failure);

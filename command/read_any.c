@@ -1,9 +1,18 @@
 /* One way in for files of any format, told by the name's ending, else by the first bytes. */
-#include "command/tensor.h"
+#include "command/picture.h"
 
 #include <string.h>
 
-typedef enum Format { FORMAT_NONE, FORMAT_NPY, FORMAT_NPZ, FORMAT_CSV, FORMAT_SAFETENSORS, FORMAT_IDX } Format;
+typedef enum Format {
+  FORMAT_NONE,
+  FORMAT_NPY,
+  FORMAT_NPZ,
+  FORMAT_CSV,
+  FORMAT_SAFETENSORS,
+  FORMAT_IDX,
+  FORMAT_PNG,
+  FORMAT_PNM
+} Format;
 
 static Format format_of_name(const char *path, size_t length) {
   static const struct {
@@ -15,7 +24,11 @@ static Format format_of_name(const char *path, size_t length) {
                  {".tsv", FORMAT_CSV},
                  {".safetensors", FORMAT_SAFETENSORS},
                  {"-ubyte", FORMAT_IDX},
-                 {".idx", FORMAT_IDX}};
+                 {".idx", FORMAT_IDX},
+                 {".png", FORMAT_PNG},
+                 {".ppm", FORMAT_PNM},
+                 {".pgm", FORMAT_PNM},
+                 {".pnm", FORMAT_PNM}};
   if (length > 3 && !memcmp(path + length - 3, ".gz", 3)) length -= 3;
   for (int i = 0; i < COUNT_OF(endings); i++) {
     size_t end = strlen(endings[i].end);
@@ -48,8 +61,8 @@ static bool read_format(Arena *arena, const char *path, char **bytes, size_t *le
   *format = format_of_name(path, strlen(path));
   if (*format == FORMAT_NONE) *format = format_of_bytes(*bytes, *length);
   return *format != FORMAT_NONE ||
-         fail(failure, EXIT_INPUT, "%.600s: byte 0: this is none of npy, npz, csv, safetensors, IDX (each may be .gz)",
-              path);
+         fail(failure, EXIT_INPUT,
+              "%.600s: byte 0: this is none of npy, npz, csv, safetensors, IDX, png, ppm (each may be .gz)", path);
 }
 
 static Tensor table_tensor(Arena *arena, const Table *table, int first, int columns, int rank) {
@@ -99,6 +112,17 @@ static bool choose(const Tensors *tensors, const char *path, const char *key, Te
   return false;
 }
 
+/* Of a format that holds one tensor. */
+static bool parse_one(Arena *arena, Format format, const char *path, char *bytes, size_t length, Tensor *tensor,
+                      Failure *failure) {
+  switch (format) {
+  case FORMAT_NPY: return parse_npy(arena, path, bytes, length, tensor, failure);
+  case FORMAT_PNG: return parse_png(arena, path, bytes, length, tensor, failure);
+  case FORMAT_PNM: return parse_pnm(arena, path, bytes, length, tensor, failure);
+  default: return parse_idx(arena, path, bytes, length, tensor, failure);
+  }
+}
+
 bool read_any(Arena *arena, const char *path, Tensor *tensor, Failure *failure) {
   char *bytes;
   const char *key, *file = split_key(arena, path, &key);
@@ -117,8 +141,7 @@ bool read_any(Arena *arena, const char *path, Tensor *tensor, Failure *failure) 
   default: break;
   }
   if (key) return fail(failure, EXIT_INPUT, "%.600s: it holds one array; leave out ':%.200s'", file, key);
-  if (format == FORMAT_NPY) return parse_npy(arena, file, bytes, length, tensor, failure);
-  return parse_idx(arena, file, bytes, length, tensor, failure);
+  return parse_one(arena, format, file, bytes, length, tensor, failure);
 }
 
 bool read_all(Arena *arena, const char *path, Tensors *tensors, Failure *failure) {
@@ -140,9 +163,7 @@ bool read_all(Arena *arena, const char *path, Tensors *tensors, Failure *failure
     }
     return true;
   }
-  if (format == FORMAT_NPY ? !parse_npy(arena, path, bytes, length, &tensor, failure)
-                           : !parse_idx(arena, path, bytes, length, &tensor, failure))
-    return false;
+  if (!parse_one(arena, format, path, bytes, length, &tensor, failure)) return false;
   tensors_add(arena, tensors, tensor);
   return true;
 }

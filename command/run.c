@@ -100,7 +100,7 @@ static int run_run(Arena *arena, Settings *settings, Failure *failure) {
 
 static const Option options[] = {
     TEXT("output", 'o', output, "FILE",
-         "writes the results: .npz, .npy, .safetensors, .csv, .txt (a text); else they are printed"),
+         "writes the results: .npz, .npy, .safetensors, .csv, .png (a picture),\n.txt (a text); else they are printed"),
     TEXT("state", 0, state, "FILE", "loads params and states (.safetensors); without it they are drawn from --seed"),
     FLAG("partial", 0, partial, "takes from --state what is there"),
     TEXT("save", 0, save, "FILE", "writes params and states afterwards"),
@@ -117,7 +117,8 @@ const Command command_run = {
     .summary = "calls one entry on files or numbers",
     .about =
         "Calls a fn or step once. name=value gives an argument: a number, a list [[1, 2], [3, 4]], or a file: x.npy,\n"
-        "x.npz:key, x.safetensors:key, x.csv, x.csv:column, an IDX file (each may be .gz); where --state was trained\n"
+        "x.npz:key, x.safetensors:key, x.csv, x.csv:column, x.png, x.ppm, an IDX file (each may be .gz); where --state was "
+        "trained\n"
         "on a text, also '\"some text\"' and text:FILE. Sizes of dims are taken from the data; N=64 gives one that no\n"
         "data tell. Without an entry nothing is called, and --save writes the initial state.",
     .options = options,

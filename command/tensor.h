@@ -79,7 +79,8 @@ const char *tensors_get(const Tensors *tensors, const char *key);               
 
 /* The file's bytes with a 0 behind them; a .gz is inflated (any name will do, by its first bytes, but for safetensors). */
 bool read_plain(Arena *arena, const char *path, char **bytes, size_t *length, Failure *failure);
-/* One tensor of any file: x.npy, x.npz:key, x.safetensors:key, x.csv, x.csv:column, an IDX file, each also with .gz. A key
+/* One tensor of any file: x.npy, x.npz:key, x.safetensors:key, x.csv, x.csv:column, an IDX file, x.png, x.ppm, each also
+ * with .gz. A key
  * may be left out where there is one tensor. A csv gives f64 of [rows, columns], one column of it [rows]. */
 bool read_any(Arena *arena, const char *path, Tensor *tensor, Failure *failure);
 /* All tensors of a file of any of these formats; a csv gives one for each column, under its name or "0", "1", ... */

@@ -1,5 +1,5 @@
 /* safetensors, in the order given; the header ends in spaces so that the elements start at a multiple of 8. */
-#include "command/tensor.h"
+#include "command/picture.h"
 
 #include <inttypes.h>
 #include <string.h>
@@ -72,8 +72,9 @@ bool write_all(const char *path, const Tensors *tensors, Failure *failure) {
   if (text_ends(path, ".npz")) return write_npz(path, tensors, failure);
   if (text_ends(path, ".safetensors")) return write_safetensors(path, tensors, failure);
   if (text_ends(path, ".csv")) return write_csv(path, tensors, failure);
+  if (text_ends(path, ".png")) return write_png(path, tensors, failure);
   if (!text_ends(path, ".npy"))
-    return fail(failure, EXIT_INPUT, "%.600s: the name should end in .npz, .npy, .safetensors or .csv", path);
+    return fail(failure, EXIT_INPUT, "%.600s: the name should end in .npz, .npy, .safetensors, .csv or .png", path);
   if (tensors->list.count != 1)
     return fail(failure, EXIT_INPUT, "%.600s: an npy holds one array, and there are %d; write .npz", path,
                 tensors->list.count);

@@ -97,6 +97,39 @@ cp output plain
 expect 0 '' "$NNC" train cifar.nn cifar --epochs 6 --threads 1
 [ "$(sed 's/  [0-9.]* s, .*//' output)" = "$(sed 's/  [0-9.]* s, .*//' plain)" ] || fail 'packed batches train otherwise'
 
+# pictures by class, made by run: PNG in folders, parts beside each other; a picture as an argument
+cat > draw.nn <<'EOF'
+model draw
+fn bar(k: i32[], noise: i32[]) -> picture {   # upright where k is 0, else lying
+  i = arange(8)
+  bar = where(k == 0, (i == 3)[None, :] and (i >= 0)[:, None], (i == 4)[:, None] and (i >= 0)[None, :])
+  picture = 0.8 * f32(bar) + 0.2 * f32((i[:, None] * 5 + i[None, :] * 3 + noise) % 7) / 7
+}
+EOF
+cat > bars.nn <<'EOF'
+model bars
+dim N <= 8
+layer net = flatten | dense(2)
+fn classify(x: [N, 1, 8, 8]) -> label = argmax(net(x))
+fn test(x: [N, 1, 8, 8], y: i32[N]) -> loss = cross_entropy(net(x), y)
+step train(x: [N, 1, 8, 8], y: i32[N], lr = 0.3) -> loss {
+  loss = cross_entropy(net(x), y)
+  minimize loss by sgd(lr)
+}
+EOF
+mkdir -p bars/train/upright bars/train/lying bars/test/upright bars/test/lying
+for k in 0 1; do
+  [ $k = 0 ] && class=upright || class=lying
+  for noise in 1 2 3 4 5 6; do
+    [ $noise -lt 5 ] && part=train || part=test
+    "$NNC" run draw.nn bar k=$k noise=$noise -o bars/$part/$class/$noise.png --interpret || fail "drawing $k $noise"
+  done
+done
+learns 0.1 "$NNC" train bars.nn bars --epochs 40 --save bars.safetensors --threads 1
+expect 0 'label = [1]  upright' "$NNC" run bars.nn classify x=bars/test/upright/5.png --state bars.safetensors
+gzip bars/test/lying/6.png
+expect 0 'label = [0]  lying' "$NNC" run bars.nn classify x=bars/test/lying/6.png.gz --state bars.safetensors
+
 # named arrays, of any number, met by name whatever their order; a part for tests beside; npz and safetensors alike
 cat > make.nn <<'EOF'
 model make
@@ -129,4 +162,21 @@ for kind in npz safetensors; do
 done
 [ "$(sed 's/  [0-9.]* s, .*//' npz.txt)" = "$(sed 's/  [0-9.]* s, .*//' safetensors.txt)" ] || fail 'npz trains otherwise'
 expect 0 '' "$NNC" run named.nn test height=data.npz:height_test sort=data.safetensors:sort_test weight=data.npz:weight_test
+cp output plain
+
+# every listed kind of file, packed
+cp data.npz packed.npz
+gzip -k packed.npz data.safetensors
+expect 0 '' "$NNC" run named.nn test height=packed.npz.gz:height_test sort=data.safetensors.gz:sort_test weight=data.npz:weight_test
+same output plain
+printf 'model one\nfn same(x: [2, 3]) -> y = 2 * x\n' > one.nn
+for kind in npy npz safetensors csv; do
+  expect 0 '' "$NNC" run one.nn same 'x=[[1, 2, 3], [4, 5, 6]]' -o one.$kind --interpret
+  gzip one.$kind
+  expect 0 '[16. 20. 24.]' "$NNC" run one.nn same x=one.$kind.gz --interpret
+done
+printf 'P2 3 2 255 51 102 153 204 255 0' | gzip > one.pgm.gz
+expect 0 '[1.6 2.  0. ]' "$NNC" run one.nn same x=one.pgm.gz --interpret
+printf '\0\0\010\002\0\0\0\002\0\0\0\003\0\0\0\377\0\377' | gzip > one.idx.gz
+expect 0 '[2. 0. 2.]' "$NNC" run one.nn same x=one.idx.gz --interpret
 finish
