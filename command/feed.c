@@ -233,10 +233,9 @@ void feed_scalar(Feed *feed, int parameter, double value) {
   }
 }
 
-double feed_result(const Feed *feed, int result, bool *scalar) {
+double feed_result(const Feed *feed, int result) {
   const MachineValue *value = &feed->machine->entries[feed->call.entry].results[result];
   const void *at = feed->call.results[result];
-  *scalar = value->rank == 0;
   if (value->dtype == BOOL) return *(const uint8_t *)at;
   if (value->dtype == I32) return *(const int32_t *)at;
   return feed->machine->wide ? *(const double *)at : (double)*(const float *)at;

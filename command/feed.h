@@ -34,7 +34,7 @@ int64_t feed_batches(const Feed *feed, int64_t rows);
 /* Gathers rows into the parameters; sets the batch's dim. */
 void feed_rows(Feed *feed, const int64_t *rows, int64_t count);
 void feed_scalar(Feed *feed, int parameter, double value);
-double feed_result(const Feed *feed, int result, bool *scalar); /* a scalar result after the call */
+double feed_result(const Feed *feed, int result); /* a scalar result after the call */
 
 /* Which of the data's columns the first tensor parameter meets: what --standardize is about. NULL: none. */
 const char *feed_first_column(const Machine *machine, int entry, const Dataset *data);

@@ -1,11 +1,13 @@
-/* The line is drawn at most ten times a second, so that it costs a fast step nothing. The spark line holds at most SPARKS
- * means; when it is full, neighbours are joined and a part becomes twice as long, so it always shows the whole run. */
+/* The line is drawn at most ten times a second, so that it costs a fast step nothing. Its end is a spark line of the whole
+ * run, as wide as the terminal leaves room for. */
 #include "command/progress.h"
 
 #include <math.h>
-#include <string.h>
+#include <sys/ioctl.h>
 #include <time.h>
 #include <unistd.h>
+
+enum { MOST_SPARKS = 32 };
 
 double seconds_now(void) {
   struct timespec now;
@@ -17,50 +19,56 @@ void progress_begin(Progress *progress, bool quiet, int64_t rows_done) {
   progress->shown = !quiet && isatty(STDERR_FILENO);
   progress->began = progress->drawn = seconds_now();
   progress->first = rows_done;
-  if (progress->part == 0) progress->part = 1;
 }
 
-static void add_loss(Progress *progress, double loss) {
-  progress->sum += loss;
-  if (++progress->count < progress->part) return;
-  if (progress->losses == SPARKS) {
-    for (int k = 0; k < SPARKS / 2; k++) progress->loss[k] = (progress->loss[2 * k] + progress->loss[2 * k + 1]) / 2;
-    progress->losses = SPARKS / 2;
-    progress->part *= 2;
-    return; /* the part goes on to its new length */
+/* Means over equal parts of the curve, as levels between the lowest and the highest. */
+static void add_sparks(const ProgressNow *now, int room, Text *line) {
+  double mean[MOST_SPARKS], low = INFINITY, high = -INFINITY;
+  int count = MIN(MIN(now->points, room), MOST_SPARKS);
+  for (int k = 0; k < count; k++) {
+    int from = k * now->points / count, to = (k + 1) * now->points / count;
+    mean[k] = 0;
+    for (int p = from; p < to; p++) mean[k] += now->curve[p * now->stride] / (to - from);
+    low = fmin(low, mean[k]);
+    high = fmax(high, mean[k]);
   }
-  progress->loss[progress->losses++] = progress->sum / (double)progress->count;
-  progress->sum = 0;
-  progress->count = 0;
-}
-
-static void add_sparks(const Progress *progress, Text *line) {
-  double low = INFINITY, high = -INFINITY;
-  for (int k = 0; k < progress->losses; k++) {
-    low = MIN(low, progress->loss[k]);
-    high = MAX(high, progress->loss[k]);
-  }
-  for (int k = 0; k < progress->losses; k++) {
-    int level = high > low ? (int)((progress->loss[k] - low) / (high - low) * 7.99) : 0;
+  for (int k = 0; k < count; k++) {
+    int level = high > low ? (int)((mean[k] - low) / (high - low) * 7.99) : 0;
     char spark[] = {(char)0xE2, (char)0x96, (char)(0x81 + level), 0}; /* U+2581 .. U+2588 */
     text_add(line, "%s", spark);
   }
 }
 
-void progress_step(Progress *progress, int64_t epoch, int64_t rows_done, int64_t rows, const char *name, double loss) {
+void progress_line(const ProgressNow *now, double rate, int columns, Text *line) {
+  int64_t rows_left = (now->epochs - now->epoch) * now->rows + now->rows - now->done;
+  int64_t left = (int64_t)fmin((double)rows_left / fmax(rate, 1e-9), 1e9);
+  text_add(line, "epoch %lld/%lld %3.0f%%  %.0f rows/s  ", (long long)now->epoch, (long long)now->epochs,
+           100.0 * (double)now->done / (double)MAX(now->rows, 1), rate);
+  if (left >= 3600) text_add(line, "%lld:", (long long)(left / 3600));
+  text_add(line, left >= 3600 ? "%02d:%02d left" : "%d:%02d left", (int)(left / 60 % 60), (int)(left % 60));
+  if (now->name) text_add(line, "  %s %.4g", now->name, now->value);
+  if (now->held_name) text_add(line, "  %s %.4g", now->held_name, now->held_value);
+  int room = columns - 1 - 2 - (int)line->length;
+  if (room < 0) {
+    line->length = (size_t)MAX(columns - 1, 0);
+    line->bytes[line->length] = 0;
+  } else if (now->name) {
+    text_add(line, "  ");
+    add_sparks(now, room, line);
+  }
+}
+
+void progress_step(Progress *progress, const ProgressNow *now) {
   if (!progress->shown) return;
-  if (isfinite(loss)) add_loss(progress, loss);
-  double now = seconds_now();
-  if (now - progress->drawn < 0.1) return;
-  progress->drawn = now;
-  double rate = (double)(rows_done - progress->first) / MAX(now - progress->began, 1e-9);
-  double left = (double)(rows - rows_done) / MAX(rate, 1e-9);
+  double time = seconds_now();
+  if (time - progress->drawn < 0.1) return;
+  progress->drawn = time;
+  struct winsize window;
+  bool known = ioctl(STDERR_FILENO, TIOCGWINSZ, &window) == 0 && window.ws_col > 0;
   Text line = {0};
-  text_add(&line, "\r\033[Kepoch %lld  %3.0f%%  %.0f rows/s  %.0f:%02d left", (long long)epoch,
-           100.0 * (double)rows_done / (double)MAX(rows, 1), rate, floor(left / 60), (int)fmod(left, 60));
-  if (name) text_add(&line, "  %s %.4g  ", name, loss);
-  add_sparks(progress, &line);
-  fwrite(line.bytes, 1, line.length, stderr);
+  progress_line(now, (double)(now->done - progress->first) / MAX(time - progress->began, 1e-9), known ? window.ws_col : 80,
+                &line);
+  fprintf(stderr, "\r\033[K%s", line.bytes);
   fflush(stderr);
   text_free(&line);
 }

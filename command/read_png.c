@@ -17,7 +17,7 @@ bool parse_png(Arena *arena, const char *name, char *bytes, size_t length, Tenso
   int64_t channels = (image.format & PNG_FORMAT_FLAG_COLOR ? 3 : 1) + (image.format & PNG_FORMAT_FLAG_ALPHA ? 1 : 0);
   int64_t height = image.height, width = image.width, count, all;
   image.format &= PNG_FORMAT_FLAG_COLOR | PNG_FORMAT_FLAG_ALPHA; /* as bytes, without a palette */
-  image.flags |= PNG_IMAGE_FLAG_16BIT_sRGB;                         /* 16 bits are not taken for linear light */
+  image.flags |= PNG_IMAGE_FLAG_16BIT_sRGB;                      /* 16 bits are not taken for linear light */
   if (!shape_bytes(ELEMENT_U8, 3, (int64_t[]){channels, height, width}, &count, &all) ||
       !inflate_allowed((uint64_t)all, length)) {
     png_image_free(&image);

@@ -8,8 +8,6 @@
 #include <string.h>
 #include <unistd.h>
 
-bool train_shuffles(const Settings *settings) { return !settings->shuffle || strcmp(settings->shuffle, "no") != 0; }
-
 /* ---- entries ---- */
 
 static bool find_step(Train *train, Failure *failure) {
@@ -76,20 +74,7 @@ static bool read_scalars(Train *train, const char ***bound, int *nbound, Failure
   return true;
 }
 
-/* ---- all together ---- */
-
-/* What a resumed run was not told it takes from the file. */
-static bool settings_of_file(Train *train, Settings *settings, Failure *failure) {
-  long long seed, rows, batch;
-  int shuffled;
-  if (!read_all(train->arena, settings->resume, &train->kept, failure)) return false;
-  const char *order = tensors_get(&train->kept, KEY_ORDER);
-  if (!order || sscanf(order, "%lld %lld %lld %d", &seed, &rows, &batch, &shuffled) != 4) return true; /* told later */
-  if (!settings->seed_given) settings->seed = seed;
-  if (settings->batch == 0) settings->batch = batch;
-  if (!settings->shuffle && !shuffled) settings->shuffle = "no";
-  return true;
-}
+/* ---- feeds ---- */
 
 static bool make_feeds(Train *train, const char *const *bound, int nbound, Failure *failure) {
   Arena *arena = train->arena;
@@ -102,6 +87,9 @@ static bool make_feeds(Train *train, const char *const *bound, int nbound, Failu
   for (int k = 0; k < COUNT_OF(train->held); k++) {
     Held *held = &train->held[k];
     const DataPart *part = k == 1 && train->data.test.rows > 0 ? &train->data.test : &train->data.train;
+    if (held->rows && train->test < 0 && (k == 0 || train->settings->test_every))
+      return fail(failure, EXIT_INPUT, "--%s: there is no fn test to run on the rows that are held out",
+                  k == 0 ? "valid" : "test-every");
     if (train->test < 0) held->rows = NULL;
     if (!held->rows) continue;
     if (!feed_new(arena, train->machine, train->test, &train->data, part, bound, nbound, 0, &held->feed, failure))
@@ -110,23 +98,67 @@ static bool make_feeds(Train *train, const char *const *bound, int nbound, Failu
   return true;
 }
 
-static bool set_up(Train *train, Settings *settings, Failure *failure) {
+/* ---- what is told ---- */
+
+static int *scalar_results(Arena *arena, const MachineEntry *entry, int *count) {
+  int *results = NEW_ARRAY(arena, int, entry->nresults + 1);
+  *count = 0;
+  for (int r = 0; r < entry->nresults; r++)
+    if (entry->results[r].rank == 0) results[(*count)++] = r;
+  return results;
+}
+
+/* The test fn's number of that name goes before the step's. */
+static bool find_watched(Train *train, Failure *failure) {
+  const char *name = train->settings->watch + (train->settings->watch[0] == '+');
+  size_t length = strlen(name);
+  train->watched = -1;
+  for (int v = train->history.count - 1; v >= 0 && train->watched < 0; v--) {
+    const char *known = train->history.names[v], *space = strchr(known, ' ');
+    if (strcmp(space ? space + 1 : known, name) == 0 && length > 0) train->watched = v;
+  }
+  return train->watched >= 0 || train->settings->patience == 0 ||
+         fail(failure, EXIT_INPUT, "--watch %.100s: neither the test nor the step gives a number of that name", name);
+}
+
+static bool set_numbers(Train *train, Failure *failure) {
+  Arena *arena = train->arena;
+  const MachineEntry *step = &train->machine->entries[train->step];
+  const MachineEntry *test = train->test >= 0 ? &train->machine->entries[train->test] : NULL;
+  Vec(const char *) names = {0};
+  train->of_step = scalar_results(arena, step, &train->nof_step);
+  if (test) train->of_test = scalar_results(arena, test, &train->nof_test);
+  train->each = train->held[0].rows ? &train->held[0] : train->held[1].rows ? &train->held[1] : NULL;
+  for (int v = 0; v < train->nof_step; v++) PUSH(arena, &names, step->results[train->of_step[v]].name);
+  for (int v = 0; train->each && v < train->nof_test; v++)
+    PUSH(arena, &names, arena_format(arena, "%s %s", train->each->name, test->results[train->of_test[v]].name));
+  train->history = history_new(arena, names.items, names.count, train->nof_step);
+  train->sums = NEW_ARRAY(arena, double, train->nof_step + 1);
+  if (train->settings->plot && names.count == 0)
+    return fail(failure, EXIT_INPUT, "--plot: neither the step nor the test gives a number to draw");
+  return find_watched(train, failure);
+}
+
+/* ---- all together ---- */
+
+static bool set_up(Train *train, const Settings *settings, Failure *failure) {
   const char **bound = NULL;
   int nbound = 0;
   if (!find_step(train, failure) || !find_test(train, failure) || !read_scalars(train, &bound, &nbound, failure))
     return false;
-  if (settings->resume && !settings_of_file(train, settings, failure)) return false;
-  const MachineEntry *entry = &train->machine->entries[train->step];
-  train->sums = NEW_ARRAY(train->arena, double, entry->nresults + 1);
-  train->averages =
-      NEW_ARRAY(train->arena, double, (train->test >= 0 ? train->machine->entries[train->test].nresults : 0) + 1);
   train->saved_step = -1;
   if (!machine_init(train->machine, (uint64_t)settings->seed, failure)) return false;
   if (settings->state &&
       !checkpoint_load(train->arena, train->machine, settings->state, settings->partial, &train->kept, failure))
     return false;
-  if (!train_read_data(train, failure) || !make_feeds(train, bound, nbound, failure)) return false;
-  return !settings->resume || train_resume(train, failure);
+  if (!train_read_data(train, failure) || !make_feeds(train, bound, nbound, failure) || !set_numbers(train, failure))
+    return false;
+  if (settings->report)
+    train->profile.seconds = NEW_ARRAY(train->arena, double, train->machine->entries[train->step].nlaunches + 1);
+  if (!settings->resume) return true;
+  if (!train_resume(train, failure)) return false;
+  if (settings->log) history_seconds(train->arena, &train->history, settings->log);
+  return true;
 }
 
 /* A place that cannot be written is told before hours of training, not behind them. */
@@ -148,7 +180,12 @@ static bool check_settings(Arena *arena, const Settings *settings, Failure *fail
     return fail(failure, EXIT_INPUT, "--every says how often to save; --save says where");
   if (settings->save && !text_ends(settings->save, ".safetensors"))
     return fail(failure, EXIT_INPUT, "--save %.300s: a checkpoint's name ends in .safetensors", settings->save);
-  return check_place(arena, "--save", settings->save, failure) && check_place(arena, "--log", settings->log, failure);
+  if (settings->plot && !text_ends(settings->plot, ".svg"))
+    return fail(failure, EXIT_INPUT, "--plot %.300s: a picture of curves is an .svg", settings->plot);
+  if (settings->report && !text_ends(settings->report, ".html"))
+    return fail(failure, EXIT_INPUT, "--report %.300s: the page is an .html", settings->report);
+  return check_place(arena, "--save", settings->save, failure) && check_place(arena, "--log", settings->log, failure) &&
+         check_place(arena, "--plot", settings->plot, failure) && check_place(arena, "--report", settings->report, failure);
 }
 
 static void tell_start(const Train *train) {
@@ -171,6 +208,7 @@ static void tell_start(const Train *train) {
 static int run_train(Arena *arena, Settings *settings, Failure *failure) {
   if (!check_settings(arena, settings, failure)) return failure->code;
   Train train = {.arena = arena, .settings = settings};
+  if (!train_settings(&train, settings, failure)) return failure->code;
   train.machine = machine_open(arena, settings->words.items[0], settings, failure);
   if (!train.machine) return failure->code;
   if (set_up(&train, settings, failure)) {
@@ -179,7 +217,6 @@ static int run_train(Arena *arena, Settings *settings, Failure *failure) {
     progress_clear(&train.progress);
   }
   if (train.best_arena) arena_free(train.best_arena);
-  text_free(&train.log);
   machine_close(train.machine);
   return failure->code;
 }
@@ -194,7 +231,7 @@ static const Option options[] = {
     FRACTION("valid", 0, valid, "F", "this share of the rows to train on is held out for validation"),
     WHOLE("patience", 0, patience, "K", 1, INT32_MAX,
           "stops after K epochs without a better value; the best state is kept"),
-    TEXT("watch", 0, watch, "NAME", "the value that patience is about (default: loss); acc... should grow"),
+    TEXT("watch", 0, watch, "NAME", "the value that patience is about (default: loss); acc... and +NAME should grow"),
     TEXT("save", 0, save, "FILE", "writes a checkpoint (.safetensors) at the end, when stopped, and every 30 seconds"),
     WHOLE("every", 0, every, "K", 1, INT64_MAX, "also after each K steps"),
     TEXT("resume", 0, resume, "FILE", "goes on where this checkpoint stands"),
@@ -207,6 +244,8 @@ static const Option options[] = {
     TEXT("label", 0, label, "COLUMN", "which column of a csv is the label (default: the last)"),
     FLAG("standardize", 0, standardize, "brings input columns to mean 0 and deviation 1"),
     TEXT("log", 0, log, "FILE", "writes a csv with a line for each epoch"),
+    TEXT("plot", 0, plot, "FILE", "draws the curves (.svg), anew after each epoch"),
+    TEXT("report", 0, report, "FILE", "at the end writes a page (.html): curves, mistakes, layers, memory, profile"),
     OPTIONS_OF_INTERPRETING,
     OPTIONS_OF_MACHINES,
     OPTIONS_OF_ALL,
@@ -216,14 +255,15 @@ const Command command_train = {
     .name = "train",
     .usage = "nnc train MODEL DATA [name=value ...] [options]",
     .summary = "trains on real data",
-    .about = "Trains a model on DATA:\n"
-             "  a folder of IDX files (MNIST and its kin) or of CIFAR-10's binary batches,\n"
-             "  a .csv, a .npz or .safetensors with named arrays (any may be .gz),\n"
-             "  text:FILE, whose characters are learnt, each window's target being the window one further.\n"
-             "Data meet the step's parameters by name, else by position; bytes of pictures are scaled to 0..1.\n"
-             "name=value sets a scalar: lr=0.05, lr=cosine(0.1, warmup=500), lr=staircase(0.1, steps=1000, factor=0.5).\n"
-             "Ctrl-C ends after the step at hand, with a checkpoint; a second one at once. A run that is resumed ends\n"
-             "in the same bits as one never interrupted.",
+    .about =
+        "Trains a model on DATA:\n"
+        "  a folder of IDX files (MNIST and its kin), of CIFAR-10's binary batches, or of folders of pictures by class,\n"
+        "  a .csv, a .npz or .safetensors with named arrays (any may be .gz),\n"
+        "  text:FILE, whose characters are learnt, each window's target being the window one further.\n"
+        "Data meet the step's parameters by name, else by position; bytes of pictures are scaled to 0..1.\n"
+        "name=value sets a scalar: lr=0.05, lr=cosine(0.1, warmup=500), lr=staircase(0.1, steps=1000, factor=0.5).\n"
+        "Ctrl-C ends after the step at hand, with a checkpoint; a second one at once. A run that is resumed ends\n"
+        "in the same bits as one never interrupted.",
     .options = options,
     .count = COUNT_OF(options),
     .after = "examples:\n"

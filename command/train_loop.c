@@ -52,34 +52,59 @@ static bool fail_numbers(Train *train, const char *result, double value, Failure
   return false;
 }
 
-/* Sums the scalar results by row; false where one is not finite. */
-static bool add_results(Train *train, int64_t rows, double *first, Failure *failure) {
+/* Sums the step's numbers by row; false where one is not finite. */
+static bool add_results(Train *train, int64_t rows, double *values, Failure *failure) {
   const MachineEntry *entry = &train->machine->entries[train->step];
-  *first = NAN;
-  for (int r = 0; r < entry->nresults; r++) {
-    bool scalar;
-    double value = feed_result(&train->feed, r, &scalar);
-    if (!scalar) continue;
-    if (!isfinite(value)) return fail_numbers(train, entry->results[r].name, value, failure);
-    train->sums[r] += value * (double)rows;
-    if (isnan(*first)) *first = value;
+  for (int v = 0; v < train->nof_step; v++) {
+    values[v] = feed_result(&train->feed, train->of_step[v]);
+    if (!isfinite(values[v])) return fail_numbers(train, entry->results[train->of_step[v]].name, values[v], failure);
+    train->sums[v] += values[v] * (double)rows;
   }
   train->weight += (double)rows;
+  history_step(&train->history, values);
   return true;
 }
 
-static bool run_batch(Train *train, int64_t steps_in_all, Failure *failure) {
+static void draw_progress(Train *train, int64_t done, const double *values) {
+  const History *history = &train->history;
+  const HistoryRow *last = history->rows.count ? &history->rows.items[history->rows.count - 1] : NULL;
+  bool held = last && history->count > history->of_step;
+  ProgressNow now = {.epoch = train->epoch + 1,
+                     .epochs = train->settings->epochs,
+                     .done = done,
+                     .rows = train->count,
+                     .name = history->of_step ? history->names[0] : NULL,
+                     .value = history->of_step ? values[0] : NAN,
+                     .held_name = held ? history->names[history->of_step] : NULL,
+                     .held_value = held ? last->values[history->of_step] : NAN,
+                     .curve = history->curve.points,
+                     .points = history->curve.count,
+                     .stride = history->of_step};
+  progress_step(&train->progress, &now);
+}
+
+static void on_launch(void *user, int launch, int done) {
+  Profile *profile = user;
+  if (done)
+    profile->seconds[launch] += seconds_now() - profile->began;
+  else
+    profile->began = seconds_now();
+}
+
+static bool run_batch(Train *train, int64_t steps_in_all, double *values, Failure *failure) {
   int64_t at = train->batch * train->feed.batch, rows = MIN(train->feed.batch, train->count - at);
-  double first;
   set_scalars(train, steps_in_all);
   feed_rows(&train->feed, train->order + at, rows);
-  if (!call_run(train->machine, &train->feed.call, 0, failure)) return false;
+  train->machine->trace = train->profile.seconds ? on_launch : NULL;
+  train->machine->trace_user = &train->profile;
+  bool good = call_run(train->machine, &train->feed.call, 0, failure);
+  train->machine->trace = NULL;
+  if (!good) return false;
+  train->profile.calls++;
   train->steps++;
-  if (!add_results(train, rows, &first, failure)) return false;
+  if (!add_results(train, rows, values, failure)) return false;
   train->batch++;
-  const MachineEntry *entry = &train->machine->entries[train->step];
-  progress_step(&train->progress, train->epoch + 1, at + rows, train->count,
-                entry->nresults ? entry->results[0].name : NULL, first);
+  draw_progress(train, at + rows, values);
   return true;
 }
 
@@ -112,9 +137,10 @@ static bool run_epoch(Train *train, int64_t steps_in_all, Failure *failure) {
   const Settings *settings = train->settings;
   order_rows(train);
   int64_t batches = feed_batches(&train->feed, train->count);
+  double *values = NEW_ARRAY(train->arena, double, train->nof_step + 1);
   progress_begin(&train->progress, settings->quiet, train->batch * train->feed.batch);
   while (train->batch < batches && !asked_to_stop) {
-    if (!run_batch(train, steps_in_all, failure)) return false;
+    if (!run_batch(train, steps_in_all, values, failure)) return false;
     bool due = settings->every > 0 && train->steps % settings->every == 0;
     due = due || seconds_now() - train->saved_at > SECONDS_BETWEEN_SAVES;
     if (due && train->batch < batches && !save(train, failure)) return false;
@@ -125,88 +151,62 @@ static bool run_epoch(Train *train, int64_t steps_in_all, Failure *failure) {
 
 /* ---- evaluation and what is told ---- */
 
-bool train_evaluate(Train *train, const Held *held, double *averages, Failure *failure) {
+bool train_evaluate(Train *train, const Held *held, double *means, Failure *failure) {
   Feed feed = held->feed;
-  const MachineEntry *entry = &train->machine->entries[train->test];
   double weight = 0;
-  for (int r = 0; r < entry->nresults; r++) averages[r] = 0;
+  for (int v = 0; v < train->nof_test; v++) means[v] = 0;
   for (int64_t batch = 0; batch < feed_batches(&feed, held->count); batch++) {
     int64_t at = batch * feed.batch, rows = MIN(feed.batch, held->count - at);
+    if (asked_to_stop) return false;
     feed_rows(&feed, held->rows + at, rows);
     if (!call_run(train->machine, &feed.call, (uint64_t)train->settings->seed, failure)) return false;
-    for (int r = 0; r < entry->nresults; r++) {
-      bool scalar;
-      averages[r] += feed_result(&feed, r, &scalar) * (double)rows;
-    }
+    for (int v = 0; v < train->nof_test; v++) means[v] += feed_result(&feed, train->of_test[v]) * (double)rows;
     weight += (double)rows;
   }
-  for (int r = 0; r < entry->nresults; r++) averages[r] = weight > 0 ? averages[r] / weight : NAN;
+  for (int v = 0; v < train->nof_test; v++) means[v] = weight > 0 ? means[v] / weight : NAN;
   return true;
 }
 
-static const Held *watched_part(const Train *train) {
-  for (int k = 0; k < COUNT_OF(train->held); k++)
-    if (train->held[k].rows) return &train->held[k];
-  return NULL;
+static void tell(const Train *train) {
+  const History *history = &train->history;
+  const HistoryRow *row = &history->rows.items[history->rows.count - 1];
+  if (train->settings->quiet) return;
+  printf("epoch %lld", (long long)row->epoch);
+  for (int v = 0; v < history->count; v++) printf("  %s %.5g", history->names[v], row->values[v]);
+  printf("  %.2f s, %.0f rows/s\n", row->seconds, (double)train->count / MAX(row->seconds, 1e-9));
+  fflush(stdout);
 }
 
-static void tell(Train *train, const Held *held, const double *averages, double seconds, int64_t rows) {
-  const MachineEntry *step = &train->machine->entries[train->step];
-  Text line = {0}, names = {0}, row = {0};
-  text_add(&line, "epoch %lld", (long long)train->epoch + 1);
-  text_add(&names, "epoch,step,seconds");
-  text_add(&row, "%lld,%lld,%.3f", (long long)train->epoch + 1, (long long)train->steps, seconds);
-  for (int r = 0; r < step->nresults; r++) {
-    if (step->results[r].rank > 0) continue;
-    double mean = train->sums[r] / train->weight;
-    text_add(&line, "  %s %.5g", step->results[r].name, mean);
-    text_add(&names, ",%s", step->results[r].name);
-    text_add(&row, ",%.9g", mean);
+bool train_write_curves(Train *train, Failure *failure) {
+  const Settings *settings = train->settings;
+  Text text = {0};
+  bool good = true;
+  if (settings->log) {
+    history_csv(&train->history, &text);
+    good = write_file(settings->log, text.bytes, text.length, failure);
   }
-  for (int r = 0; held && r < train->machine->entries[train->test].nresults; r++) {
-    const MachineValue *value = &train->machine->entries[train->test].results[r];
-    if (value->rank > 0) continue;
-    text_add(&line, "  %s %s %.5g", held->name, value->name, averages[r]);
-    text_add(&names, ",%s %s", held->name, value->name);
-    text_add(&row, ",%.9g", averages[r]);
+  if (good && settings->plot) {
+    text_clear(&text);
+    Arena *arena = arena_new();
+    history_charts(arena, &train->history, feed_batches(&train->feed, train->count), &text);
+    good = write_file(settings->plot, text.bytes, text.length, failure);
+    arena_free(arena);
   }
-  text_add(&line, "  %.2f s, %.0f rows/s", seconds, (double)rows / MAX(seconds, 1e-9));
-  if (!train->settings->quiet) printf("%s\n", line.bytes);
-  fflush(stdout);
-  if (train->log.length == 0) text_add(&train->log, "%s\n", names.bytes);
-  text_add(&train->log, "%s\n", row.bytes);
-  text_free(&line);
-  text_free(&names);
-  text_free(&row);
+  text_free(&text);
+  return good;
 }
 
 /* ---- early stopping ---- */
 
-/* The watched value: of the held-out part if the test fn gives it, else of the step. */
-static bool watched(const Train *train, const Held *held, const double *averages, double *value, Failure *failure) {
-  const char *name = train->settings->watch;
-  const MachineEntry *step = &train->machine->entries[train->step];
-  for (int r = 0; held && r < train->machine->entries[train->test].nresults; r++) {
-    *value = averages[r];
-    if (strcmp(train->machine->entries[train->test].results[r].name, name) == 0) return true;
-  }
-  for (int r = 0; r < step->nresults; r++) {
-    *value = train->sums[r] / train->weight;
-    if (strcmp(step->results[r].name, name) == 0 && step->results[r].rank == 0) return true;
-  }
-  return fail(failure, EXIT_INPUT, "--watch %.100s: neither the test nor the step gives a number of that name", name);
-}
-
 static bool is_better(const char *name, double value, double than) {
-  return strncmp(name, "acc", 3) == 0 ? value > than : value < than;
+  return *name == '+' || strncmp(name, "acc", 3) == 0 ? value > than : value < than;
 }
 
 /* Sets `stop` after patience epochs without a better value. */
-static bool watch(Train *train, const Held *held, const double *averages, bool *stop, Failure *failure) {
-  double value = NAN;
+static void watch(Train *train, const double *values, bool *stop) {
   *stop = false;
-  if (train->settings->patience == 0) return true;
-  if (!watched(train, held, averages, &value, failure)) return false;
+  if (train->settings->patience == 0) return;
+  double value = values[train->watched];
   if (!train->have_best || is_better(train->settings->watch, value, train->best)) {
     train->have_best = true;
     train->best = value;
@@ -215,7 +215,6 @@ static bool watch(Train *train, const Held *held, const double *averages, bool *
   } else {
     *stop = ++train->waited >= train->settings->patience;
   }
-  return true;
 }
 
 static bool restore_best(Train *train, Failure *failure) {
@@ -231,42 +230,51 @@ static bool restore_best(Train *train, Failure *failure) {
 
 /* ---- all epochs ---- */
 
+/* False with no failure if a signal came before the evaluation was done; it is made again when the run is resumed. */
 static bool end_epoch(Train *train, double began, bool *stop, Failure *failure) {
-  const Held *held = watched_part(train);
-  double *averages = train->averages;
-  if (held && !train_evaluate(train, held, averages, failure)) return false;
-  tell(train, held, averages, seconds_now() - began, train->count);
-  if (!watch(train, held, averages, stop, failure)) return false;
-  if (train->settings->log && !write_file(train->settings->log, train->log.bytes, train->log.length, failure)) return false;
+  double *values = NEW_ARRAY(train->arena, double, train->history.count + 1);
+  int symbol = machine_first_not_finite(train->machine);
+  if (symbol >= 0) return fail_numbers(train, "a number of the state", NAN, failure);
+  for (int v = 0; v < train->nof_step; v++) values[v] = train->sums[v] / train->weight;
+  if (train->each && !train_evaluate(train, train->each, values + train->nof_step, failure)) return false;
+  history_row(train->arena, &train->history, train->epoch + 1, train->steps, seconds_now() - began, values);
+  tell(train);
+  watch(train, values, stop);
   train->epoch++;
   train->batch = 0;
   train->weight = 0;
-  memset(train->sums, 0, sizeof *train->sums * (size_t)train->machine->entries[train->step].nresults);
+  memset(train->sums, 0, sizeof *train->sums * (size_t)train->nof_step);
+  return train_write_curves(train, failure);
+}
+
+static bool stop_at_signal(Train *train, Failure *failure) {
+  const char *path = train->settings->save;
+  if (!save(train, failure)) return false;
+  fprintf(stderr, "nnc: stopped after step %lld%s%s\n", (long long)train->steps,
+          path ? "; go on with --resume " : "; nothing was saved, as there was no --save", path ? path : "");
+  return true;
+}
+
+/* The part for tests chooses nothing where there is one for validation: it is met once, at the end. */
+static bool test_at_end(Train *train, Failure *failure) {
+  const Held *last = &train->held[1];
+  const MachineEntry *entry = train->test >= 0 ? &train->machine->entries[train->test] : NULL;
+  if (!last->rows || train->each == last || train->settings->quiet) return true;
+  double *means = NEW_ARRAY(train->arena, double, train->nof_test + 1);
+  if (!train_evaluate(train, last, means, failure)) return false;
+  printf("%s", last->name);
+  for (int v = 0; v < train->nof_test; v++) printf("  %s %.5g", entry->results[train->of_test[v]].name, means[v]);
+  printf("\n");
   return true;
 }
 
 static bool finish(Train *train, bool stopped, Failure *failure) {
-  if (asked_to_stop) {
-    if (!save(train, failure)) return false;
-    fprintf(stderr, "nnc: stopped after step %lld%s%s%s\n", (long long)train->steps,
-            train->settings->save ? "; go on with --resume " : "", train->settings->save ? train->settings->save : "",
-            train->settings->save ? "" : "; nothing was saved, as there was no --save");
-    return true;
-  }
   if (stopped && !train->settings->quiet)
-    printf("stopped: %lld epochs without a better %s; the best is %.5g\n", (long long)train->waited, train->settings->watch,
-           train->best);
+    printf("stopped: %lld epochs without a better %s; the best is %.5g\n", (long long)train->waited,
+           train->history.names[train->watched], train->best);
   if (!restore_best(train, failure) || !save(train, failure)) return false;
-  const Held *last = &train->held[1];
-  if (!last->rows || watched_part(train) == last || train->settings->quiet) return true;
-  double *averages = train->averages;
-  if (!train_evaluate(train, last, averages, failure)) return false;
-  printf("%s", last->name);
-  for (int r = 0; r < train->machine->entries[train->test].nresults; r++)
-    if (train->machine->entries[train->test].results[r].rank == 0)
-      printf("  %s %.5g", train->machine->entries[train->test].results[r].name, averages[r]);
-  printf("\n");
-  return true;
+  if (!test_at_end(train, failure)) return !failure->code;
+  return !train->settings->report || train_write_report(train, failure);
 }
 
 bool train_run(Train *train, Failure *failure) {
@@ -274,15 +282,17 @@ bool train_run(Train *train, Failure *failure) {
   bool stop = false;
   catch_signals();
   train->saved_at = seconds_now();
-  while (train->epoch < train->settings->epochs && !stop) {
+  while (train->epoch < train->settings->epochs && !stop && !asked_to_stop) {
     double began = seconds_now();
     if (!run_epoch(train, steps_in_all, failure)) return false;
     if (asked_to_stop && train->batch < feed_batches(&train->feed, train->count)) break;
-    if (!end_epoch(train, began, &stop, failure)) return false;
-    if (asked_to_stop) break;
+    if (!end_epoch(train, began, &stop, failure)) {
+      if (failure->code) return false;
+      break;
+    }
     bool last = train->epoch == train->settings->epochs || stop;
     bool due = train->settings->every > 0 && train->steps % train->settings->every == 0;
     if (!last && due && !save(train, failure)) return false;
   }
-  return finish(train, stop, failure);
+  return asked_to_stop ? stop_at_signal(train, failure) : finish(train, stop, failure);
 }

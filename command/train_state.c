@@ -12,12 +12,12 @@ static void set_metadata(Train *train, Arena *arena, Tensors *beside) {
   tensors_set(arena, beside, "nnc.model", train->machine->name);
   tensors_set(arena, beside, KEY_PLACE,
               arena_format(arena, "%" PRId64 " %" PRId64 " %" PRId64, train->epoch, train->batch, train->steps));
-  tensors_set(arena, beside, KEY_ORDER,
-              arena_format(arena, "%" PRId64 " %" PRId64 " %" PRId64 " %d", train->settings->seed, train->count,
-                           train->feed.batch, train_shuffles(train->settings)));
+  tensors_set(arena, beside, KEY_ORDER, arena_format(arena, "%" PRId64 " %" PRId64, train->count, train->feed.batch));
+  train_keep_settings(train, arena, beside);
+  history_take(arena, &train->history, beside);
   Text sums = {0};
   text_add(&sums, "%a", train->weight);
-  for (int r = 0; r < train->machine->entries[train->step].nresults; r++) text_add(&sums, " %a", train->sums[r]);
+  for (int v = 0; v < train->nof_step; v++) text_add(&sums, " %a", train->sums[v]);
   tensors_set(arena, beside, KEY_SUMS, arena_format(arena, "%s", sums.bytes));
   text_free(&sums);
   if (train->have_best)
@@ -54,21 +54,13 @@ static bool read_wholes(const char *text, int64_t *numbers, int count) {
   return true;
 }
 
-/* A run that goes on must meet the same rows in the same order. Flags that were not given are taken from the file. */
+/* A run that goes on must meet the same rows. */
 static bool check_order(const Train *train, const char *path, const int64_t *order, Failure *failure) {
-  const Settings *settings = train->settings;
-  if (order[0] != settings->seed)
-    return fail(failure, EXIT_INPUT, "%.300s was made with --seed %lld, not %lld", path, (long long)order[0],
-                (long long)settings->seed);
-  if (order[1] != train->count)
-    return fail(failure, EXIT_INPUT, "%.300s was made with %lld rows to train on, here are %lld", path, (long long)order[1],
+  if (order[0] != train->count)
+    return fail(failure, EXIT_INPUT, "%.300s was made with %lld rows to train on, here are %lld", path, (long long)order[0],
                 (long long)train->count);
-  if (order[2] != train->feed.batch)
-    return fail(failure, EXIT_INPUT, "%.300s was made with --batch %lld, not %lld", path, (long long)order[2],
-                (long long)train->feed.batch);
-  if (order[3] != train_shuffles(settings))
-    return fail(failure, EXIT_INPUT, "%.300s was made with --shuffle=%s", path, order[3] ? "yes" : "no");
-  return true;
+  return order[1] == train->feed.batch || fail(failure, EXIT_INPUT, "%.300s was made with --batch %lld, not %lld", path,
+                                               (long long)order[1], (long long)train->feed.batch);
 }
 
 static void restore_best(Train *train, const Tensors *file) {
@@ -88,9 +80,9 @@ bool train_resume(Train *train, Failure *failure) {
   const char *path = train->settings->resume;
   Tensors file = {0};
   if (!checkpoint_load(train->arena, train->machine, path, false, &file, failure)) return false;
-  int64_t place[3], order[4];
+  int64_t place[3], order[2];
   const char *sums = tensors_get(&file, KEY_SUMS);
-  if (!read_wholes(tensors_get(&file, KEY_PLACE), place, 3) || !read_wholes(tensors_get(&file, KEY_ORDER), order, 4) ||
+  if (!read_wholes(tensors_get(&file, KEY_PLACE), place, 3) || !read_wholes(tensors_get(&file, KEY_ORDER), order, 2) ||
       !sums)
     return fail(failure, EXIT_INPUT, "%.300s does not tell where its training stood; --state takes its weights alone",
                 path);
@@ -102,7 +94,7 @@ bool train_resume(Train *train, Failure *failure) {
   train->steps = place[2];
   char *end;
   train->weight = strtod(sums, &end);
-  for (int r = 0; r < train->machine->entries[train->step].nresults; r++) train->sums[r] = strtod(end, &end);
+  for (int v = 0; v < train->nof_step; v++) train->sums[v] = strtod(end, &end);
   restore_best(train, &file);
-  return true;
+  return history_restore(train->arena, &train->history, path, &file, failure);
 }

@@ -39,7 +39,7 @@ static bool fail_command(const char *word, Failure *failure) {
 }
 
 static void run_command(Arena *arena, const Command *command, int argc, char **argv, Failure *failure, int *code) {
-  Settings settings = {.epochs = 10, .watch = "loss"};
+  Settings settings = {0};
   if (!options_read(arena, command, argc, argv, &settings, failure)) return;
   if (settings.help && command == &command_compile)
     print_help();
