@@ -2,6 +2,7 @@
 #include "command/train.h"
 
 #include "command/commands.h"
+#include "command/index_bound.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -98,6 +99,28 @@ static bool make_feeds(Train *train, const char *const *bound, int nbound, Failu
   return true;
 }
 
+/* Labels that no class of the model answers to would be left out silently. */
+static bool check_classes(Train *train, Failure *failure) {
+  const Program *program = train->machine->program;
+  const Dataset *data = &train->data;
+  if (data->class_count == 0 || !program || !program->interpreted) return true;
+  const Tensor *labels = tensors_find(&data->train.columns, "y");
+  for (int c = 0; c < train->feed.columns.count; c++) {
+    const FeedColumn *column = &train->feed.columns.items[c];
+    const Place *place = NULL;
+    if (column->kind != FEED_INTS || (!data->characters && column->data != labels->data)) continue;
+    int64_t bound = index_bound(program->interpreted[train->step], column->parameter, &place);
+    if (bound == 0 || data->class_count <= bound) continue;
+    int line, position;
+    place_position(place, &line, &position);
+    return fail(failure, EXIT_INPUT, "%.400s has %d %s, but %s.%s tells %lld apart (%.200s:%d:%d)", data->path,
+                data->class_count, data->characters ? "characters" : "classes", train->machine->name,
+                train->machine->entries[train->step].parameters[column->parameter].name, (long long)bound,
+                place->source->name, line, position);
+  }
+  return true;
+}
+
 /* ---- what is told ---- */
 
 static int *scalar_results(Arena *arena, const MachineEntry *entry, int *count) {
@@ -151,7 +174,8 @@ static bool set_up(Train *train, const Settings *settings, Failure *failure) {
   if (settings->state &&
       !checkpoint_load(train->arena, train->machine, settings->state, settings->partial, &train->kept, failure))
     return false;
-  if (!train_read_data(train, failure) || !make_feeds(train, bound, nbound, failure) || !set_numbers(train, failure))
+  if (!train_read_data(train, failure) || !make_feeds(train, bound, nbound, failure) || !check_classes(train, failure) ||
+      !set_numbers(train, failure))
     return false;
   if (settings->report)
     train->profile.seconds = NEW_ARRAY(train->arena, double, train->machine->entries[train->step].nlaunches + 1);
