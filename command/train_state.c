@@ -63,6 +63,17 @@ static bool check_order(const Train *train, const char *path, const int64_t *ord
                                                (long long)order[1], (long long)train->feed.batch);
 }
 
+/* Nor other classes, characters or figures. */
+static bool check_preparation(const Train *train, const char *path, const Tensors *file, Failure *failure) {
+  for (int m = 0; m < train->preparation.metadata.count; m++) {
+    const Metadata *item = &train->preparation.metadata.items[m];
+    const char *kept = tensors_get(file, item->key);
+    if (!kept || strcmp(kept, item->value) != 0)
+      return fail(failure, EXIT_INPUT, "%.300s was made with other data: %.100s differs", path, item->key);
+  }
+  return true;
+}
+
 static void restore_best(Train *train, const Tensors *file) {
   const char *best = tensors_get(file, KEY_BEST);
   if (!best) return;
@@ -86,7 +97,7 @@ bool train_resume(Train *train, Failure *failure) {
       !sums)
     return fail(failure, EXIT_INPUT, "%.300s does not tell where its training stood; --state takes its weights alone",
                 path);
-  if (!check_order(train, path, order, failure)) return false;
+  if (!check_order(train, path, order, failure) || !check_preparation(train, path, &file, failure)) return false;
   if (place[1] > feed_batches(&train->feed, train->count))
     return fail(failure, EXIT_INPUT, "%.300s: %s is beyond the epoch's end", path, KEY_PLACE);
   train->epoch = place[0];

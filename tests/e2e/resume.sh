@@ -21,6 +21,8 @@ expect 2 'was made with --seed 7, not 0' train --resume part.safetensors --seed 
 expect 2 'was made with --valid 0.1, not 0.2' train --resume part.safetensors --valid 0.2
 expect 2 'was made without --shuffle' train --resume part.safetensors --shuffle=no
 expect 2 'was made with --batch 32, not 16' train --resume part.safetensors --batch 16
+zcat "$table" | sed '2,40s/^0/1/' > other.csv
+expect 2 'was made with other data: nnc.mean.x differs' "$NNC" train "$digits" other.csv --resume part.safetensors
 expect 2 'give one of them' train --resume part.safetensors --state part.safetensors
 expect 2 'does not tell where its training stood' sh -c "'$NNC' run '$digits' --save init.safetensors -q && exec '$NNC' train '$digits' '$table' --resume init.safetensors"
 
