@@ -33,6 +33,7 @@ static void range_of(const Chart *chart, bool of_y, double *low, double *high) {
       *high = fmax(*high, value);
     }
   if (*low > *high) *low = 0, *high = 1;
+  if (!of_y && *low > 0 && *low < 0.1 * *high) *low = 0; /* what begins near 0 begins there */
 }
 
 /* 1, 2 or 5 times a power of ten, so that about five of them make the range. */

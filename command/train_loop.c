@@ -259,9 +259,11 @@ static bool stop_at_signal(Train *train, Failure *failure) {
 static bool test_at_end(Train *train, Failure *failure) {
   const Held *last = &train->held[1];
   const MachineEntry *entry = train->test >= 0 ? &train->machine->entries[train->test] : NULL;
-  if (!last->rows || train->each == last || train->settings->quiet) return true;
+  if (!last->rows || train->each == last || (train->settings->quiet && !train->settings->report)) return true;
   double *means = NEW_ARRAY(train->arena, double, train->nof_test + 1);
   if (!train_evaluate(train, last, means, failure)) return false;
+  train->last_test = means;
+  if (train->settings->quiet) return true;
   printf("%s", last->name);
   for (int v = 0; v < train->nof_test; v++) printf("  %s %.5g", entry->results[train->of_test[v]].name, means[v]);
   printf("\n");

@@ -53,6 +53,10 @@ static void add_head(const Train *train, Text *out) {
     text_add(out, "<tr><td>%s</td><td>%.4g</td><td>%.4g</td></tr>\n", history->names[v], history->rows.items[0].values[v],
              last[v]);
   }
+  const MachineEntry *test = train->test >= 0 ? &train->machine->entries[train->test] : NULL;
+  for (int v = 0; train->last_test && v < train->nof_test; v++)
+    text_add(out, "<tr><td>test %s</td><td></td><td>%.4g</td></tr>\n", test->results[train->of_test[v]].name,
+             train->last_test[v]);
   text_add(out, "</table>\n");
 }
 
