@@ -142,6 +142,22 @@ int machine_first_not_finite(Machine *machine) {
   return found;
 }
 
+const Plan *machine_plan(Machine *machine, const Settings *settings, int entry) {
+  Program *program = machine->program;
+  if (!machine->compiled || !program) return NULL;
+  PipelineOptions pipeline = program_pipeline(settings);
+  Failure ignored = {0};
+  if (program->next < PASS_COUNT && !program_run(program, &pipeline, &ignored)) return NULL;
+  return program->plans[entry];
+}
+
+const Graph *machine_graph(const Machine *machine, int entry) {
+  const Program *program = machine->program;
+  if (!program) return NULL;
+  if (program->interpreted) return program->interpreted[entry];
+  return program->next == 0 ? program->module->entries.items[entry] : NULL;
+}
+
 Machine *machine_open(Arena *arena, const char *path, const Settings *settings, Failure *failure) {
   int threads = (int)settings->threads;
   Machine *machine = NULL;

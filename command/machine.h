@@ -63,7 +63,7 @@ struct Machine {
   MachineSymbol *symbols;
   size_t state_bytes;
   const struct nn_model *model;                    /* where compiled */
-  const Program *program;                          /* where there is one */
+  Program *program;                                /* where there is one */
   void (*trace)(void *user, int launch, int done); /* or NULL; compiled machines tell of their launches */
   void *trace_user;
   void *own; /* of the functions */
@@ -71,11 +71,16 @@ struct Machine {
 
 /* From settings: a .so is loaded; a source is interpreted or compiled as the flags say. The state is drawn from --seed. */
 Machine *machine_open(Arena *arena, const char *path, const Settings *settings, Failure *failure);
-Machine *machine_interpret(Arena *arena, const Program *program, bool f64, int threads);
+Machine *machine_interpret(Arena *arena, Program *program, bool f64, int threads);
 /* From the cache, else by the passes that are still to run and code generation. */
 Machine *machine_compile(Arena *arena, Program *program, const Settings *settings, Failure *failure);
 Machine *machine_load(Arena *arena, const char *path, int threads, Failure *failure);
 void machine_close(Machine *machine); /* NULL is fine */
+/* The plan that an entry's code was made of: where that came from the cache, the passes run now. NULL where there is none. */
+const Plan *machine_plan(Machine *machine, const Settings *settings, int entry);
+/* An entry's graph, as it was written or after the passes that interpreting wants. NULL where the model came as a plan or
+ * as a .so. */
+const Graph *machine_graph(const Machine *machine, int entry);
 
 /* dims: by dim of the model. parameters: a pointer for each; results: a pointer for each, or NULL where not wanted. */
 bool machine_call(Machine *machine, int entry, const int64_t *dims, const void *const *parameters, void *const *results,

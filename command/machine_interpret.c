@@ -136,7 +136,7 @@ static MachineSymbol describe_symbol(const Symbol *symbol) {
   return result;
 }
 
-Machine *machine_interpret(Arena *arena, const Program *program, bool f64, int threads) {
+Machine *machine_interpret(Arena *arena, Program *program, bool f64, int threads) {
   const Module *module = program->module;
   int processors = (int)sysconf(_SC_NPROCESSORS_ONLN);
   if (threads > 0) openblas_set_num_threads(threads);

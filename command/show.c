@@ -176,7 +176,7 @@ static void add_memory(cJSON *item, const Plan *plan) {
   cJSON_AddNumberToObject(item, "worker_bytes", (double)plan->local_bytes);
 }
 
-static cJSON *entry_json(Arena *arena, Machine *machine, int index) {
+static cJSON *entry_json(Arena *arena, Machine *machine, const Settings *settings, int index) {
   const MachineEntry *entry = &machine->entries[index];
   cJSON *item = cJSON_CreateObject();
   cJSON_AddStringToObject(item, "name", entry->name);
@@ -187,7 +187,8 @@ static cJSON *entry_json(Arena *arena, Machine *machine, int index) {
   if (!machine->compiled) return item;
   size_t scratch = machine->model->entries[index].scratch(dims_at_bounds(arena, machine), 1);
   cJSON_AddNumberToObject(item, "scratch_bytes", (double)scratch);
-  if (machine->program) add_memory(item, machine->program->plans[index]);
+  const Plan *plan = machine_plan(machine, settings, index);
+  if (plan) add_memory(item, plan);
   cJSON_AddItemToObject(item, "kernels", kernels_json(&machine->model->entries[index]));
   return item;
 }
@@ -208,7 +209,7 @@ static cJSON *symbols_json(const Machine *machine) {
   return list;
 }
 
-static void print_json(Arena *arena, Machine *machine) {
+static void print_json(Arena *arena, Machine *machine, const Settings *settings) {
   int tensors;
   cJSON *root = cJSON_CreateObject(), *dims = cJSON_AddArrayToObject(root, "dims");
   cJSON_AddStringToObject(root, "model", machine->name);
@@ -225,7 +226,7 @@ static void print_json(Arena *arena, Machine *machine) {
     cJSON_AddItemToArray(dims, dim);
   }
   cJSON *entries = cJSON_AddArrayToObject(root, "entries");
-  for (int k = 0; k < machine->nentries; k++) cJSON_AddItemToArray(entries, entry_json(arena, machine, k));
+  for (int k = 0; k < machine->nentries; k++) cJSON_AddItemToArray(entries, entry_json(arena, machine, settings, k));
   cJSON_AddItemToObject(root, "tensors", symbols_json(machine));
   char *text = cJSON_Print(root);
   printf("%s\n", text);
@@ -241,7 +242,7 @@ static int run_show(Arena *arena, Settings *settings, Failure *failure) {
   Machine *machine = machine_open(arena, settings->words.items[0], settings, failure);
   if (!machine) return failure->code;
   if (settings->json)
-    print_json(arena, machine);
+    print_json(arena, machine, settings);
   else
     print_all(arena, machine);
   if (settings->kernels && !settings->json) print_kernels(machine);

@@ -101,15 +101,15 @@ static bool make_feeds(Train *train, const char *const *bound, int nbound, Failu
 
 /* Labels that no class of the model answers to would be left out silently. */
 static bool check_classes(Train *train, Failure *failure) {
-  const Program *program = train->machine->program;
+  const Graph *graph = machine_graph(train->machine, train->step);
   const Dataset *data = &train->data;
-  if (data->class_count == 0 || !program || !program->interpreted) return true;
+  if (data->class_count == 0 || !graph) return true;
   const Tensor *labels = tensors_find(&data->train.columns, "y");
   for (int c = 0; c < train->feed.columns.count; c++) {
     const FeedColumn *column = &train->feed.columns.items[c];
     const Place *place = NULL;
     if (column->kind != FEED_INTS || (!data->characters && column->data != labels->data)) continue;
-    int64_t bound = index_bound(program->interpreted[train->step], column->parameter, &place);
+    int64_t bound = index_bound(graph, column->parameter, &place);
     if (bound == 0 || data->class_count <= bound) continue;
     int line, position;
     place_position(place, &line, &position);

@@ -51,7 +51,7 @@ typedef struct Train {
   /* where it stands */
   int64_t epoch, batch, steps;
   double weight, *sums; /* rows of this epoch so far; sums of the step's numbers by row */
-  double *last_test; /* what the part for tests gave at the end, if it is met only then; or NULL */
+  double *last_test;    /* what the part for tests gave at the end, if it is met only then; or NULL */
   double best;
   int64_t waited;
   bool have_best;

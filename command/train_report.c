@@ -209,9 +209,8 @@ static void add_memory(const Train *train, Text *out) {
   add_memory_row(out, "optimizer, statistics, padding", fmax(state - parameters, 0), state + scratch);
   if (machine->compiled) add_memory_row(out, "scratch of a step, all threads", scratch, state + scratch);
   text_add(out, "</table>\n");
-  if (!machine->compiled || !machine->program) return;
-  const Plan *plan = machine->program->plans[train->step];
-  if (plan->arena_bytes == 0) return;
+  const Plan *plan = machine_plan(machine, train->settings, train->step);
+  if (!plan || plan->arena_bytes == 0) return;
   text_add(
       out,
       "<p>A step's buffers over its launches, at the largest sizes: %lld bytes, of which %lld are in use at once.</p>\n",

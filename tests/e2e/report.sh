@@ -15,6 +15,9 @@ wrong=$(sed -n 's/.*<p>\([0-9]*\) of 360 test rows.*/\1/p' run.html)
 accuracy=$(tail -1 run.csv | cut -d, -f7)
 awk -v w="$wrong" -v a="$accuracy" 'BEGIN { exit !(w > 0 && (1 - a) * 360 - w < 0.5 && w - (1 - a) * 360 < 0.5) }' ||
   fail "$wrong mistakes, but an accuracy of $accuracy"
+expect 0 '' train --epochs 3 --report cached.html -q # the code comes from the cache now, the picture of its memory does not
+grep -q 'A step.s buffers over its launches' cached.html || fail 'no picture of the memory where the code was in the cache'
+for turn in new kept; do expect 0 '"live_bytes"' "$NNC" show "$digits" --json; done
 expect 0 '' train --epochs 2 --report plain.html --interpret -q
 grep -q 'Measured where steps are compiled' plain.html || fail 'an interpreted run has no profile'
 expect 2 '--plot nowhere/run.svg: cannot write' train --plot nowhere/run.svg
