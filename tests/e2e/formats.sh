@@ -53,6 +53,7 @@ step train(x: i32[4, 8], y: i32[4, 8]) -> breaks {
   breaks = broken
 }
 fn count() -> breaks { breaks = broken }
+fn test(x: i32[4, 8], y: i32[4, 8]) -> wrong { wrong = mean(f32(x[:, 1:] != y[:, :-1])) }
 EOF
 seq 1000 > count.txt # no eight characters are followed by the same for long
 expect 0 '' "$NNC" train streams.nn text:count.txt --epochs 1 --shuffle=no --valid 0.1 --save streams.safetensors -q
