@@ -180,11 +180,17 @@ static bool loads_only_at(const Stage *stage, const Access *store, int from, boo
   return true;
 }
 
+/* Both only write this buffer: as stages of one region do that write different parts of it. */
+static bool write_parts(const Stage *first, const Stage *second, Id buffer) {
+  return stores_to(second, buffer) && !loads_from(first, buffer) && !loads_from(second, buffer);
+}
+
 /* True if `second` may run at each point right after `first` did: what either overwrites, the other touches only there. */
 static bool points_agree(const Stage *first, const Stage *second, bool *related) {
   bool anti = false;
   for (int k = 0; k < first->stores.count; k++) {
     const Access *store = &first->stores.items[k].access;
+    if (write_parts(first, second, store->buffer)) continue;
     if (stores_to(second, store->buffer)) return false;
     if (!loads_only_at(second, store, 0, related)) return false;
   }
@@ -266,13 +272,14 @@ static bool try_join_stages(Fusion *fusion, int a, int b) {
   return true;
 }
 
-/* Later stages are tried against the nearest one first: mostly it made their operand. */
+/* Later stages are tried against the nearest one first: mostly it made their operand. What they made together may have had
+ * other operands from stages before. */
 static void join_stages(Fusion *fusion) {
   for (int b = 1; b < fusion->count; b++) {
     if (fusion->groups[b].gone) continue;
+    int joined = b;
     for (int a = b - 1; a >= 0; a--) {
-      if (fusion->groups[a].gone) continue;
-      if (try_join_stages(fusion, a, b)) break;
+      if (!fusion->groups[a].gone && try_join_stages(fusion, a, joined)) joined = a;
     }
   }
 }
