@@ -31,17 +31,40 @@ int module_add_symbol(Module *module, const char *name, Type type, bool trainabl
 }
 
 void module_canonical(Module *module) {
-  for (int k = 0; k < module->symbols.count; k++) module->symbols.items[k].reordered = false;
+  for (int k = 0; k < module->symbols.count; k++) {
+    module->symbols.items[k].reordered = false;
+    module->symbols.items[k].panel = 0;
+  }
 }
 
-Type symbol_stored(const Symbol *symbol) {
+Type type_in_panels(Module *module, const Type *type, int panel) {
+  Type cut = *type;
+  int last = type->rank - 1;
+  if (type->rank == 0 || type->rank == MAX_RANK || type->size[last]->value % panel != 0)
+    bug("panels of %d don't fit", panel);
+  for (int k = 0; k < last; k++) cut.size[k + 1] = type->size[k];
+  cut.size[0] = dim_constant(module, type->size[last]->value / panel);
+  cut.size[last + 1] = dim_constant(module, panel);
+  cut.rank = (uint8_t)(type->rank + 1);
+  return cut;
+}
+
+Type symbol_stored(Module *module, const Symbol *symbol) {
   Type stored = symbol->type;
   for (int k = 0; symbol->reordered && k < stored.rank; k++) stored.size[k] = symbol->type.size[symbol->order[k]];
-  return stored;
+  return symbol->panel ? type_in_panels(module, &stored, symbol->panel) : stored;
+}
+
+/* The last axis in memory, cut: its place within a panel keeps the factor, the panel's number gets another. */
+static void cut_factor(StoredFactor *inner, StoredFactor *outer, int panel, int64_t elements) {
+  *outer = *inner;
+  outer->divisor *= panel;
+  outer->stride = elements / (outer->modulus / outer->divisor);
+  inner->modulus = inner->divisor * panel;
 }
 
 int symbol_factors(const Symbol *symbol, StoredFactor *factors) {
-  int rank = symbol->type.rank;
+  int rank = symbol->type.rank, last = -1;
   int64_t inner = 1, stride = 1;
   for (int axis = rank - 1; axis >= 0; axis--) {
     factors[axis].divisor = inner;
@@ -50,10 +73,14 @@ int symbol_factors(const Symbol *symbol, StoredFactor *factors) {
   }
   for (int k = rank - 1; k >= 0; k--) {
     int axis = symbol->reordered ? symbol->order[k] : k;
+    if (last < 0) last = axis;
+    bool cut = symbol->panel && axis == last;
     factors[axis].stride = stride;
-    stride *= symbol->type.size[axis]->value;
+    stride *= cut ? symbol->panel : symbol->type.size[axis]->value;
   }
-  return rank;
+  if (symbol->panel == 0) return rank;
+  cut_factor(&factors[last], &factors[rank], symbol->panel, inner);
+  return rank + 1;
 }
 
 int64_t stored_place(const StoredFactor *factors, int count, int64_t index) {
@@ -62,26 +89,26 @@ int64_t stored_place(const StoredFactor *factors, int count, int64_t index) {
   return place;
 }
 
-void symbol_store(const Symbol *symbol, size_t bytes, const void *canonical, void *stored) {
-  StoredFactor factors[MAX_RANK];
-  int rank = symbol_factors(symbol, factors);
-  int64_t count = rank > 0 ? factors[0].modulus : 1;
-  if (!symbol->reordered) memcpy(stored, canonical, (size_t)count * bytes);
-  for (int64_t k = 0; symbol->reordered && k < count; k++) {
-    size_t place = (size_t)stored_place(factors, rank, k);
-    memcpy((char *)stored + place * bytes, (const char *)canonical + (size_t)k * bytes, bytes);
+/* Moves all elements between the canonical order and that of the state block, each `bytes` wide. */
+static void move_elements(const Symbol *symbol, size_t bytes, char *canonical, char *stored, bool to_stored) {
+  StoredFactor factors[MAX_FACTORS];
+  int nfactors = symbol_factors(symbol, factors);
+  int64_t count = 1;
+  for (int k = 0; k < symbol->type.rank; k++) count *= symbol->type.size[k]->value;
+  bool apart = symbol->reordered || symbol->panel;
+  if (!apart) memcpy(to_stored ? stored : canonical, to_stored ? canonical : stored, (size_t)count * bytes);
+  for (int64_t k = 0; apart && k < count; k++) {
+    char *here = canonical + (size_t)k * bytes, *there = stored + (size_t)stored_place(factors, nfactors, k) * bytes;
+    memcpy(to_stored ? there : here, to_stored ? here : there, bytes);
   }
 }
 
+void symbol_store(const Symbol *symbol, size_t bytes, const void *canonical, void *stored) {
+  move_elements(symbol, bytes, (char *)canonical, stored, true);
+}
+
 void symbol_load(const Symbol *symbol, size_t bytes, const void *stored, void *canonical) {
-  StoredFactor factors[MAX_RANK];
-  int rank = symbol_factors(symbol, factors);
-  int64_t count = rank > 0 ? factors[0].modulus : 1;
-  if (!symbol->reordered) memcpy(canonical, stored, (size_t)count * bytes);
-  for (int64_t k = 0; symbol->reordered && k < count; k++) {
-    size_t place = (size_t)stored_place(factors, rank, k);
-    memcpy((char *)canonical + (size_t)k * bytes, (const char *)stored + place * bytes, bytes);
-  }
+  move_elements(symbol, bytes, canonical, (char *)stored, false);
 }
 
 int module_find_symbol(const Module *module, const char *name) {
@@ -154,7 +181,8 @@ Id graph_array(Graph *graph, Type type, const double *values) {
 Id graph_state(Graph *graph, int symbol) {
   if (symbol < 0 || symbol >= graph->module->symbols.count) bug("no symbol %d", symbol);
   const Symbol *what = &graph->module->symbols.items[symbol];
-  return build(graph, (Node){.op = OP_state, .type = symbol_stored(what), .index = symbol, .name = what->name});
+  return build(graph,
+               (Node){.op = OP_state, .type = symbol_stored(graph->module, what), .index = symbol, .name = what->name});
 }
 
 Id graph_dim(Graph *graph, const Dim *dim) {

@@ -224,11 +224,15 @@ typedef struct Symbol {
   const Place *place;
   bool reordered; /* in the state block its axes lie in another order: axis k is the type's axis order[k] */
   int8_t order[MAX_RANK];
+  int panel; /* not 0: its last axis there is cut into panels of so many, which lie outermost: [.., O] as
+                             * [O / panel, .., panel] */
 } Symbol;
-void module_canonical(Module *module);    /* all symbols in canonical order again: for graphs from before pass layout */
-Type symbol_stored(const Symbol *symbol); /* its type as it lies in the state block */
+void module_canonical(Module *module); /* all symbols in canonical order again: for graphs from before pass layout */
+Type symbol_stored(Module *module, const Symbol *symbol); /* its type as it lies in the state block */
+Type type_in_panels(Module *module, const Type *type, int panel);
+enum { MAX_FACTORS = MAX_RANK + 1 };
 /* Element `index` of the canonical, row-major order lies at the sum of (index % modulus) / divisor * stride over these
- * factors, one for each axis. Gives their number: the rank. */
+ * factors, one for each axis and one more for panels. Gives their number. */
 typedef struct StoredFactor {
   int64_t modulus, divisor, stride;
 } StoredFactor;

@@ -405,7 +405,7 @@ static Graph *head_of(Module *module, const Plan *plan) {
   }
   for (int k = 0; k < graph->finals.count; k++) {
     Final final = graph->finals.items[k];
-    final.value = graph_constant(head, symbol_stored(&module->symbols.items[final.symbol]), 0);
+    final.value = graph_constant(head, symbol_stored(module, &module->symbols.items[final.symbol]), 0);
     PUSH(module->arena, &head->finals, final);
   }
   return head;

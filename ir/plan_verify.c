@@ -51,7 +51,7 @@ static bool check_local(const Check *check, Id id) {
 }
 
 static bool check_state(const Check *check, Id id, const Symbol *symbol) {
-  Type stored = symbol_stored(symbol);
+  Type stored = symbol_stored(check->plan->module, symbol);
   return check_same_type(check, id, &stored);
 }
 

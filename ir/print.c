@@ -283,6 +283,7 @@ void module_print(const Module *module, Text *out) {
     for (int axis = 0; symbol->reordered && axis < symbol->type.rank; axis++) {
       text_add(out, "%s%d", axis == 0 ? " order " : " ", symbol->order[axis]);
     }
+    if (symbol->panel) text_add(out, " panel %d", symbol->panel);
     text_add(out, " = ");
     print_initialiser(symbol, out);
     text_add(out, "\n");

@@ -371,11 +371,24 @@ static void read_order(Reader *reader, Symbol *symbol) {
   symbol->reordered = true;
 }
 
+/* Behind "panel": a part of the last axis in memory. */
+static void read_panel(Reader *reader, Symbol *symbol) {
+  int64_t panel = cursor_integer(&reader->cursor), rank = symbol->type.rank;
+  if (reader->cursor.failed) return;
+  int last = rank == 0 ? 0 : symbol->reordered ? symbol->order[rank - 1] : (int)rank - 1;
+  if (rank == 0 || rank == MAX_RANK || panel < 1 || panel > INT32_MAX || symbol->type.size[last]->value % panel != 0) {
+    cursor_refuse(&reader->cursor, "a panel is a part of the last axis");
+    return;
+  }
+  symbol->panel = (int)panel;
+}
+
 static void read_module_symbol(Reader *reader, bool trainable) {
   const Place *place = cursor_place(&reader->cursor);
   const char *name = cursor_name(&reader->cursor);
   Symbol ordered = {.type = cursor_type(&reader->cursor)};
   if (cursor_accept(&reader->cursor, "order")) read_order(reader, &ordered);
+  if (cursor_accept(&reader->cursor, "panel")) read_panel(reader, &ordered);
   cursor_expect(&reader->cursor, "=");
   Initialiser init = read_initialiser(reader, &ordered.type);
   if (module_find_symbol(reader->cursor.module, name) >= 0) cursor_refuse(&reader->cursor, "a second '%s'", name);
@@ -383,6 +396,7 @@ static void read_module_symbol(Reader *reader, bool trainable) {
   int index = module_add_symbol(reader->cursor.module, name, ordered.type, trainable, init, place);
   Symbol *symbol = &reader->cursor.module->symbols.items[index];
   symbol->reordered = ordered.reordered;
+  symbol->panel = ordered.panel;
   memcpy(symbol->order, ordered.order, sizeof symbol->order);
 }
 

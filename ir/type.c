@@ -174,11 +174,10 @@ static bool given_arg(const Rule *rule) {
 }
 
 static bool given_state(const Rule *rule) {
-  const Module *module = rule->module;
+  Module *module = rule->module;
   if (rule->node->index < 0 || rule->node->index >= module->symbols.count) return misfit(rule, "no such symbol");
-  Type stored = symbol_stored(&module->symbols.items[rule->node->index]);
-  return type_equal(&stored, &rule->node->type) ||
-         misfit(rule, "the symbol has another type");
+  Type stored = symbol_stored(module, &module->symbols.items[rule->node->index]);
+  return type_equal(&stored, &rule->node->type) || misfit(rule, "the symbol has another type");
 }
 
 static bool given_constant(const Rule *rule) {

@@ -115,7 +115,7 @@ static bool verify_finals(const Graph *graph, Text *why) {
     if (final->value <= 0 || final->value >= graph->nodes.count) {
       return fault(graph, 0, why, "the final of %s is none", symbol->name);
     }
-    Type stored = symbol_stored(symbol);
+    Type stored = symbol_stored(graph->module, symbol);
     if (!type_equal(graph_type(graph, final->value), &stored)) {
       return fault(graph, final->value, why, "%s is %s, its final %s", symbol->name,
                    type_text(graph->module, &stored), type_text(graph->module, graph_type(graph, final->value)));

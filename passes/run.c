@@ -62,6 +62,10 @@ static void run_fuse(Pipeline *pipeline) {
   }
 }
 
+static void run_panels(Pipeline *pipeline) {
+  plans_panels(pipeline->module, pipeline->plans, pipeline->module->entries.count);
+}
+
 static void run_schedule(Pipeline *pipeline) {
   for (int k = 0; k < pipeline->module->entries.count; k++) plan_schedule(pipeline->plans[k], costs_of(pipeline));
 }

@@ -47,10 +47,14 @@ static LLVMValueRef describe_dims(Object *object, int count) {
   return struct_table(object, items, count, "dims");
 }
 
-static LLVMValueRef describe_factors(Object *object, const Symbol *symbol) {
-  StoredFactor factors[MAX_RANK];
-  LLVMValueRef items[MAX_RANK];
+/* NULL and none where it lies in the canonical order. */
+static LLVMValueRef describe_factors(Object *object, const Symbol *symbol, int *nfactors) {
+  *nfactors = 0;
+  if (!symbol->reordered && !symbol->panel) return glue_null(object);
+  StoredFactor factors[MAX_FACTORS];
+  LLVMValueRef items[MAX_FACTORS];
   int count = symbol_factors(symbol, factors);
+  *nfactors = count;
   for (int k = 0; k < count; k++) {
     LLVMValueRef fields[] = {glue_long(object, factors[k].modulus), glue_long(object, factors[k].divisor),
                              glue_long(object, factors[k].stride)};
@@ -59,9 +63,11 @@ static LLVMValueRef describe_factors(Object *object, const Symbol *symbol) {
   return struct_table(object, items, count, "factors");
 }
 
+/* How a kernel sees it, for people: "2 3 1 0 panel 64". */
 static LLVMValueRef describe_order(Object *object, const Symbol *symbol) {
   Text text = {0};
   for (int k = 0; symbol->reordered && k < symbol->type.rank; k++) text_add(&text, "%s%d", k ? " " : "", symbol->order[k]);
+  if (symbol->panel) text_add(&text, "%spanel %d", symbol->reordered ? " " : "", symbol->panel);
   LLVMValueRef string = glue_string(object, text.bytes ? text.bytes : "");
   text_free(&text);
   return string;
@@ -79,6 +85,8 @@ void describe_symbols(Object *object) {
       if (axis < symbol->type.rank) bytes *= own;
       size[axis] = glue_long(object, own);
     }
+    int nfactors;
+    LLVMValueRef factors = describe_factors(object, symbol, &nfactors);
     LLVMValueRef fields[] = {glue_string(object, symbol->name),
                              byte(object, dtype_code(symbol->type.dtype)),
                              byte(object, symbol->type.rank),
@@ -88,8 +96,8 @@ void describe_symbols(Object *object) {
                              glue_long(object, object->layout.offset[k]),
                              glue_long(object, bytes),
                              describe_order(object, symbol),
-                             symbol->reordered ? describe_factors(object, symbol) : glue_null(object),
-                             glue_long(object, symbol->reordered ? symbol->type.rank : 0)};
+                             factors,
+                             glue_long(object, nfactors)};
     items[k] = glue_struct(object, fields, COUNT_OF(fields));
   }
   object->symbols = struct_table(object, items, module->symbols.count, "symbols");

@@ -27,11 +27,11 @@ static const char *plain_bytes(Object *object, const Symbol *symbol, int64_t cou
 static LLVMValueRef array_constant(Object *object, const Symbol *symbol, int64_t count, int64_t *bytes) {
   const char *canonical = plain_bytes(object, symbol, count, bytes);
   char *data = arena_copy(object->arena, canonical, (size_t)*bytes);
-  StoredFactor factors[MAX_RANK];
-  int rank = symbol_factors(symbol, factors);
+  StoredFactor factors[MAX_FACTORS];
+  int nfactors = symbol_factors(symbol, factors);
   int64_t width = plan_element_bytes(symbol->type.dtype);
   for (int64_t index = 0; index < count; index++) {
-    int64_t place = stored_place(factors, rank, index);
+    int64_t place = stored_place(factors, nfactors, index);
     memcpy(data + place * width, canonical + index * width, (size_t)width);
   }
   LLVMValueRef value = LLVMConstStringInContext2(object->emitter.context, data, (size_t)*bytes, 1);

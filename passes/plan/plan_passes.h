@@ -19,6 +19,8 @@ Plan *plan_lower(const Graph *graph, bool inlined);
 /* Stages that run over the same loops become one, then stages that share their leading loops become one kernel; what only
  * one kernel uses becomes LOCAL. */
 void plan_fuse(Plan *plan, const TargetCosts *costs);
+/* Chooses which params and states lie in panels, and cuts the loops that run along them. All entries' plans at once. */
+void plans_panels(Module *module, Plan *const *plans, int count);
 /* Chooses the task loops' tiles, the loops that lanes run along, and the tiles of contractions. */
 void plan_schedule(Plan *plan, const TargetCosts *costs);
 /* Puts kernels into launches: as early as what they read is there and what they overwrite was read. */

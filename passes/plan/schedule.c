@@ -104,7 +104,8 @@ static void swap_operands(Stage *stage) {
 /* ---- deep folds ---- */
 
 /* A contraction whose operand with lanes outgrows a processor's own cache. It is cut along columns as well, in tasks of many
- * rows, and its fold in pieces: so that each part of that operand comes from afar once a task, not once a row of tiles. */
+ * rows, and its fold in pieces: so that each part of that operand comes from afar once a task, not once a row of tiles. One
+ * in panels is streamed as fast from the cache of the second level, so its fold stays whole. */
 enum { DEEP_FOLD = 768, DEEP_BYTES = 1 << 20, DEEP_PIECE = 512, DEEP_ROWS = 128, DEEP_COLUMNS = 64 };
 
 typedef struct Deep {
@@ -115,7 +116,7 @@ typedef struct Deep {
 static Deep deep_along(const Stage *stage, int loop, const Access *narrow, const Access *wide) {
   double rows = 1, columns = 1, folded = 1;
   if (stride_along(wide, loop) != STRIDE_ONE || depends_on(narrow, loop)) return (Deep){0};
-  if (extent_of(stage, loop) < 2 * LANES) return (Deep){0};   /* it would not fill them: kw of a kernel, say */
+  if (extent_of(stage, loop) < 2 * LANES) return (Deep){0}; /* it would not fill them: kw of a kernel, say */
   for (int k = 0; k < stage->nloops; k++) {
     bool row = depends_on(narrow, k), column = depends_on(wide, k);
     if (k >= stage->nkept) folded *= extent_of(stage, k);
@@ -234,7 +235,12 @@ static double results_of(const Stage *stage) {
   return results;
 }
 
-static void choose_tile(Stage *stage, const TargetCosts *costs) {
+static bool in_panels(const Plan *plan, const Access *access) {
+  const Buffer *buffer = &plan->buffers.items[access->buffer];
+  return buffer->memory == MEMORY_STATE && plan->module->symbols.items[buffer->index].panel > 0;
+}
+
+static void choose_tile(const Plan *plan, Stage *stage, const TargetCosts *costs) {
   double best = -1;
   Deep deep = deep_fold(stage);
   for (int loop = 0; loop < stage->nloops; loop++) {
@@ -267,7 +273,7 @@ static void choose_tile(Stage *stage, const TargetCosts *costs) {
       (stage->tile.row >= 0 && depends_on(operands_of(stage).b, stage->tile.row))) {
     swap_operands(stage);
   }
-  if (deep.wide) stage->tile.piece = DEEP_PIECE;
+  if (deep.wide && !in_panels(plan, deep.wide)) stage->tile.piece = DEEP_PIECE;
 }
 
 /* ---- tasks ---- */
@@ -395,7 +401,7 @@ void plan_schedule(Plan *plan, const TargetCosts *costs) {
     for (int s = 0; s < kernel->stages.count; s++) {
       Stage *stage = &kernel->stages.items[s];
       if (stage->kind == STAGE_CONTRACT) {
-        choose_tile(stage, costs);
+        choose_tile(plan, stage, costs);
       } else {
         choose_vector(stage);
       }
