@@ -63,7 +63,7 @@ static void run_fuse(Pipeline *pipeline) {
 }
 
 static void run_panels(Pipeline *pipeline) {
-  plans_panels(pipeline->module, pipeline->plans, pipeline->module->entries.count);
+  plans_panels(pipeline->module, pipeline->plans, pipeline->module->entries.count, costs_of(pipeline));
 }
 
 static void run_schedule(Pipeline *pipeline) {

@@ -16,12 +16,11 @@
 
 #include <string.h>
 
-enum { PANEL = 64, FEWEST_COLUMNS = 256, FEWEST_ROWS = 64 };
-
 typedef struct Panels {
   Module *module;
   Plan *const *plans;
   int nplans;
+  const TargetCosts *costs;
   bool *wanted; /* by symbol: some contraction's lanes run along its last axis */
   bool *barred; /* by symbol: some access can't be cut */
 } Panels;
@@ -52,27 +51,28 @@ static int term_of(const Axis *axis, int loop) {
 
 /* ---- which ---- */
 
-static bool is_large(const Type *type) {
+static bool is_large(const Panels *panels, const Type *type) {
   int64_t rows = 1;
   if (type->dtype != F32 || type->rank < 2 || type->rank >= MAX_RANK) return false;
   for (int k = 0; k < type->rank - 1; k++) rows *= type->size[k]->value;
   int64_t columns = type->size[type->rank - 1]->value;
-  return columns >= FEWEST_COLUMNS && columns % PANEL == 0 && rows >= FEWEST_ROWS;
+  return columns >= panels->costs->panel_columns && columns % panels->costs->panel == 0 &&
+         rows >= panels->costs->panel_rows;
 }
 
-static bool whole_panels(const Dim *dim) {
+static bool whole_panels(const Dim *dim, int panel) {
   int64_t value;
-  return dim_is_constant(dim, &value) && value % PANEL == 0;
+  return dim_is_constant(dim, &value) && value % panel == 0;
 }
 
 /* The loop along the last axis of a symbol, if it steps through whole panels; else -1. */
-static int panel_loop(const Plan *plan, const Stage *stage, const Access *access) {
+static int panel_loop(const Plan *plan, const Stage *stage, const Access *access, int panel) {
   const Type *type = &plan->buffers.items[access->buffer].type;
   int last = type->rank - 1;
   if (!type_same_sizes(&access->as, type) || access->index[last] >= 0) return -1;
   const Axis *axis = &access->map.axis[last];
-  if (axis->nterms != 1 || axis->coefficient[0] != 1 || axis->divisor != 1 || !whole_panels(axis->offset)) return -1;
-  return whole_panels(stage->loops[axis->dim[0]].extent) ? axis->dim[0] : -1;
+  if (axis->nterms != 1 || axis->coefficient[0] != 1 || axis->divisor != 1 || !whole_panels(axis->offset, panel)) return -1;
+  return whole_panels(stage->loops[axis->dim[0]].extent, panel) ? axis->dim[0] : -1;
 }
 
 /* True if each index that mentions the loop has room for a second term in its place. */
@@ -114,8 +114,8 @@ static void look_at_stage(Panels *panels, const Plan *plan, const Kernel *kernel
   for (int k = 0; k < access_count(stage); k++) {
     const Access *access = access_at(stage, k);
     int symbol = symbol_of(plan, access);
-    if (symbol < 0 || !is_large(&plan->buffers.items[access->buffer].type)) continue;
-    int loop = panel_loop(plan, stage, access);
+    if (symbol < 0 || !is_large(panels, &plan->buffers.items[access->buffer].type)) continue;
+    int loop = panel_loop(plan, stage, access, panels->costs->panel);
     if (loop >= 0) cut |= 1u << loop;
     if (loop < 0 || !kernel_can_cut(kernel, stage, loop, __builtin_popcount(cut))) {
       panels->barred[symbol] = true;
@@ -145,11 +145,12 @@ static bool choose_symbols(Panels *panels) {
   for (int k = 0; k < module->symbols.count; k++) {
     Symbol *param = &module->symbols.items[k];
     if (!panels->wanted[k] || panels->barred[k]) continue;
-    param->panel = PANEL;
+    param->panel = panels->costs->panel;
     any = true;
     for (int j = 0; j < module->symbols.count; j++) {
       Symbol *symbol = &module->symbols.items[j];
-      if (!panels->barred[j] && follows(symbol, param) && symbol->reordered == param->reordered) symbol->panel = PANEL;
+      if (!panels->barred[j] && follows(symbol, param) && symbol->reordered == param->reordered)
+        symbol->panel = panels->costs->panel;
     }
   }
   return any;
@@ -158,7 +159,7 @@ static bool choose_symbols(Panels *panels) {
 /* ---- the cut ---- */
 
 /* Loop `loop` becomes two, it and the one behind it. */
-static void cut_axis(Axis *axis, int loop) {
+static void cut_axis(Axis *axis, int loop, int panel) {
   int term = term_of(axis, loop);
   for (int t = 0; t < axis->nterms; t++) {
     if (axis->dim[t] > loop) axis->dim[t]++;
@@ -167,22 +168,22 @@ static void cut_axis(Axis *axis, int loop) {
   CHECK(axis->nterms == 1);
   axis->dim[1] = (int8_t)(loop + 1);
   axis->coefficient[1] = axis->coefficient[0];
-  axis->coefficient[0] *= PANEL;
+  axis->coefficient[0] *= panel;
   axis->nterms = 2;
 }
 
-static void cut_loops(Module *module, Loop *loops, int count, int loop) {
+static void cut_loops(Module *module, Loop *loops, int count, int loop, int panel) {
   for (int k = count; k > loop + 1; k--) loops[k] = loops[k - 1];
-  loops[loop + 1] = (Loop){.extent = dim_constant(module, PANEL)};
-  loops[loop].extent = dim_constant(module, loops[loop].extent->value / PANEL);
+  loops[loop + 1] = (Loop){.extent = dim_constant(module, panel)};
+  loops[loop].extent = dim_constant(module, loops[loop].extent->value / panel);
 }
 
-static void cut_stage(Plan *plan, Stage *stage, int loop) {
+static void cut_stage(Plan *plan, Stage *stage, int loop, int panel) {
   for (int k = 0; k < access_count(stage); k++) {
     Access *access = access_at(stage, k);
-    for (int a = 0; access && a < access->map.naxes; a++) cut_axis(&access->map.axis[a], loop);
+    for (int a = 0; access && a < access->map.naxes; a++) cut_axis(&access->map.axis[a], loop, panel);
   }
-  cut_loops(plan->module, stage->loops, stage->nloops, loop);
+  cut_loops(plan->module, stage->loops, stage->nloops, loop, panel);
   stage->nloops++;
   if (loop < stage->nkept) stage->nkept++;
 }
@@ -196,58 +197,58 @@ static void own_accesses(Plan *plan, Stage *stage) {
 }
 
 /* (.., 64 * o1 + o0) of [.., O] as (o1, .., o0) of [O / 64, .., 64]. */
-static void index_panels(Plan *plan, Access *access) {
+static void index_panels(Plan *plan, Access *access, int panel) {
   Axis column = access->map.axis[access->map.naxes - 1];
   int last = access->map.naxes;
   for (int k = last - 1; k > 0; k--) {
     access->map.axis[k] = access->map.axis[k - 1];
     access->index[k] = access->index[k - 1];
   }
-  access->map.axis[0] = axis_affine(column.dim[0], 1, dim_constant(plan->module, column.offset->value / PANEL));
+  access->map.axis[0] = axis_affine(column.dim[0], 1, dim_constant(plan->module, column.offset->value / panel));
   access->index[0] = access->index[last] = -1;
   access->map.axis[last] = axis_of(plan->module, column.dim[1]);
   access->map.naxes++;
-  access->as = type_in_panels(plan->module, &access->as, PANEL);
+  access->as = type_in_panels(plan->module, &access->as, panel);
 }
 
 /* The loops of this stage that run along some symbol's panels. */
-static uint32_t loops_to_cut(const Plan *plan, const Stage *stage) {
+static uint32_t loops_to_cut(const Plan *plan, const Stage *stage, int panel) {
   uint32_t loops = 0;
   for (int k = 0; k < access_count(stage); k++) {
     const Access *access = access_at(stage, k);
     int symbol = symbol_of(plan, access);
-    if (symbol >= 0 && plan->module->symbols.items[symbol].panel) loops |= 1u << panel_loop(plan, stage, access);
+    if (symbol >= 0 && plan->module->symbols.items[symbol].panel) loops |= 1u << panel_loop(plan, stage, access, panel);
   }
   return loops;
 }
 
-static void cut_kernel(Plan *plan, Kernel *kernel) {
+static void cut_kernel(Plan *plan, Kernel *kernel, int panel) {
   uint32_t shared = 0, tasks = (1u << kernel->ntasks) - 1;
   int ntasks = kernel->ntasks;
-  for (int s = 0; s < kernel->stages.count; s++) shared |= loops_to_cut(plan, &kernel->stages.items[s]) & tasks;
+  for (int s = 0; s < kernel->stages.count; s++) shared |= loops_to_cut(plan, &kernel->stages.items[s], panel) & tasks;
   for (int s = 0; s < kernel->stages.count; s++) {
     Stage *stage = &kernel->stages.items[s];
-    uint32_t loops = shared | loops_to_cut(plan, stage);
+    uint32_t loops = shared | loops_to_cut(plan, stage, panel);
     if (loops == 0) continue;
     own_accesses(plan, stage);
     for (int loop = MAX_LOOPS - 1; loop >= 0; loop--) {
-      if (loops >> loop & 1) cut_stage(plan, stage, loop);
+      if (loops >> loop & 1) cut_stage(plan, stage, loop, panel);
     }
     for (int k = 0; k < access_count(stage); k++) {
       Access *access = access_at(stage, k);
       int symbol = symbol_of(plan, access);
-      if (symbol >= 0 && plan->module->symbols.items[symbol].panel) index_panels(plan, access);
+      if (symbol >= 0 && plan->module->symbols.items[symbol].panel) index_panels(plan, access, panel);
     }
   }
   for (int loop = ntasks - 1; loop >= 0; loop--) {
     if (!(shared >> loop & 1)) continue;
-    cut_loops(plan->module, kernel->tasks, kernel->ntasks, loop);
+    cut_loops(plan->module, kernel->tasks, kernel->ntasks, loop, panel);
     kernel->ntasks++;
   }
 }
 
-static void cut_plan(Plan *plan) {
-  for (int k = 0; k < plan->kernels.count; k++) cut_kernel(plan, &plan->kernels.items[k]);
+static void cut_plan(Plan *plan, int panel) {
+  for (int k = 0; k < plan->kernels.count; k++) cut_kernel(plan, &plan->kernels.items[k], panel);
   for (Id id = 1; id < plan->buffers.count; id++) {
     Buffer *buffer = &plan->buffers.items[id];
     if (buffer->memory != MEMORY_STATE) continue;
@@ -256,11 +257,11 @@ static void cut_plan(Plan *plan) {
   }
 }
 
-void plans_panels(Module *module, Plan *const *plans, int count) {
-  Panels panels = {.module = module, .plans = plans, .nplans = count};
+void plans_panels(Module *module, Plan *const *plans, int count, const TargetCosts *costs) {
+  Panels panels = {.module = module, .plans = plans, .nplans = count, .costs = costs};
   panels.wanted = NEW_ARRAY(module->arena, bool, module->symbols.count + 1);
   panels.barred = NEW_ARRAY(module->arena, bool, module->symbols.count + 1);
   for (int k = 0; k < count; k++) look_at_plan(&panels, plans[k]);
   if (!choose_symbols(&panels)) return;
-  for (int k = 0; k < count; k++) cut_plan(plans[k]);
+  for (int k = 0; k < count; k++) cut_plan(plans[k], costs->panel);
 }

@@ -10,6 +10,8 @@ typedef struct TargetCosts {
   int64_t local_bytes;  /* what a task's tile may take: half of L2 */
   int64_t shared_bytes; /* what all tasks of a kernel may stream through */
   double task_cycles;   /* what a task should have at least: a launch costs about 3,000 */
+  /* weights of so many columns and rows at least lie in panels of so many columns */
+  int panel, panel_columns, panel_rows;
 } TargetCosts;
 extern const TargetCosts default_costs;
 
@@ -20,7 +22,7 @@ Plan *plan_lower(const Graph *graph, bool inlined);
  * one kernel uses becomes LOCAL. */
 void plan_fuse(Plan *plan, const TargetCosts *costs);
 /* Chooses which params and states lie in panels, and cuts the loops that run along them. All entries' plans at once. */
-void plans_panels(Module *module, Plan *const *plans, int count);
+void plans_panels(Module *module, Plan *const *plans, int count, const TargetCosts *costs);
 /* Chooses the task loops' tiles, the loops that lanes run along, and the tiles of contractions. */
 void plan_schedule(Plan *plan, const TargetCosts *costs);
 /* Puts kernels into launches: as early as what they read is there and what they overwrite was read. */

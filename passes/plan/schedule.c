@@ -11,8 +11,13 @@
 enum { LANES = 16 };
 
 /* A fused multiply-add of a tile costs 1/32 cycle, an element of a simple loop about 1/4. */
-const TargetCosts default_costs = {
-    .registers = 32, .local_bytes = 512 << 10, .shared_bytes = 768 << 10, .task_cycles = 16384};
+const TargetCosts default_costs = {.registers = 32,
+                                   .local_bytes = 512 << 10,
+                                   .shared_bytes = 768 << 10,
+                                   .task_cycles = 16384,
+                                   .panel = 64,
+                                   .panel_columns = 256,
+                                   .panel_rows = 64};
 
 static double extent_of(const Stage *stage, int loop) { return (double)stage->loops[loop].extent->high; }
 
