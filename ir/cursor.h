@@ -23,23 +23,23 @@ typedef struct Loops {
 const Place *cursor_place(const Cursor *cursor);
 /* The first fault is reported here and now, the rest are its consequences. Gives false. */
 bool cursor_refuse(Cursor *cursor, const char *format, ...) PRINTF_LIKE(2, 3);
-void cursor_skip_blanks(Cursor *cursor);   /* within a line */
-void cursor_skip_lines(Cursor *cursor);    /* and empty lines and comments */
-bool cursor_accept(Cursor *cursor, const char *mark);   /* true, and past it, if it stands here */
-bool cursor_expect(Cursor *cursor, const char *mark);   /* refused if not */
-void cursor_expect_end(Cursor *cursor);    /* of the line */
+void cursor_skip_blanks(Cursor *cursor);              /* within a line */
+void cursor_skip_lines(Cursor *cursor);               /* and empty lines and comments */
+bool cursor_accept(Cursor *cursor, const char *mark); /* true, and past it, if it stands here */
+bool cursor_expect(Cursor *cursor, const char *mark); /* refused if not */
+void cursor_expect_end(Cursor *cursor);               /* of the line */
 
 int64_t cursor_integer(Cursor *cursor);
-int cursor_small(Cursor *cursor);          /* 0 to INT_MAX */
+int cursor_small(Cursor *cursor); /* 0 to INT_MAX */
 double cursor_number(Cursor *cursor);
 const char *cursor_quoted(Cursor *cursor);
-const char *cursor_name(Cursor *cursor);   /* plain or quoted; interned */
-const Dim *cursor_size(Cursor *cursor);    /* never NULL */
+const char *cursor_name(Cursor *cursor); /* plain or quoted; interned */
+const Dim *cursor_size(Cursor *cursor);  /* never NULL */
 Dtype cursor_dtype(Cursor *cursor);
-void cursor_sizes(Cursor *cursor, Type *type);   /* "[N, 784]" */
-Type cursor_type(Cursor *cursor);                /* "f32[N, 784]" */
+void cursor_sizes(Cursor *cursor, Type *type); /* "[N, 784]" */
+Type cursor_type(Cursor *cursor);              /* "f32[N, 784]" */
 /* The dim that the text names here, past it; -1 if it names none. */
 int cursor_loop(Cursor *cursor, const Loops *loops);
-void cursor_axis(Cursor *cursor, const Loops *loops, Axis *axis);   /* "2*a + k - 1", "(a - k)/2" */
+void cursor_axis(Cursor *cursor, const Loops *loops, Axis *axis); /* "2*a + k - 1", "(a - k)/2" */
 
 #endif

@@ -26,7 +26,8 @@ void value_constant(Frame *frame, const Node *node, Tensor *const *operands, Ten
     return;
   }
   tensor_allocate(frame, result);
-  for (int64_t i = 0, count = tensor_elements(result); i < count; i++) kind_set(result->kind, result->data, i, node->array[i]);
+  for (int64_t i = 0, count = tensor_elements(result); i < count; i++)
+    kind_set(result->kind, result->data, i, node->array[i]);
 }
 
 void value_arg(Frame *frame, const Node *node, Tensor *const *operands, Tensor *result) {

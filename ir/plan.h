@@ -15,12 +15,12 @@
 #include "ir/ir.h"
 
 typedef enum Memory {
-  MEMORY_ARG,        /* the caller's array for parameter `index` (a scalar parameter: its value) */
-  MEMORY_RESULT,     /* the caller's array for result `index`, which may be NULL: then the store is left out */
-  MEMORY_STATE,      /* the param or state `index` in the state block */
-  MEMORY_CONSTANT,   /* `array`, in the object's read-only data */
-  MEMORY_ARENA,      /* in the scratch block, at an offset that the memory pass finds */
-  MEMORY_LOCAL       /* one task's tile, in a worker's part of the scratch block; belongs to kernel `index` */
+  MEMORY_ARG,      /* the caller's array for parameter `index` (a scalar parameter: its value) */
+  MEMORY_RESULT,   /* the caller's array for result `index`, which may be NULL: then the store is left out */
+  MEMORY_STATE,    /* the param or state `index` in the state block */
+  MEMORY_CONSTANT, /* `array`, in the object's read-only data */
+  MEMORY_ARENA,    /* in the scratch block, at an offset that the memory pass finds */
+  MEMORY_LOCAL     /* one task's tile, in a worker's part of the scratch block; belongs to kernel `index` */
 } Memory;
 
 /* Dense, row-major in its sizes. The storage of a LOCAL buffer has the tile's sizes in its first `ntasks` axes, which
@@ -29,13 +29,13 @@ typedef struct Buffer {
   Memory memory;
   Type type;
   int index;
-  const double *array;       /* CONSTANT */
+  const double *array; /* CONSTANT */
   const char *name;
   /* ARENA: found by the memory pass */
-  int first, last;           /* launches between which it holds something; a loop's first is its LOOP, its last its END */
-  const Dim *bytes;          /* rounded up to 64; NULL: before the pass, or of no use to any launch */
-  Vec(Id) below;             /* its offset is the largest end of these (0 without any), at any sizes */
-  int64_t offset;            /* at the bounds; STATE: in the state block */
+  int first, last;  /* launches between which it holds something; a loop's first is its LOOP, its last its END */
+  const Dim *bytes; /* rounded up to 64; NULL: before the pass, or of no use to any launch */
+  Vec(Id) below;    /* its offset is the largest end of these (0 without any), at any sizes */
+  int64_t offset;   /* at the bounds; STATE: in the state block */
 } Buffer;
 
 /* One element of a buffer, at a point of a stage's loops. `as` are the sizes under which the map's axes are meant: the
@@ -50,20 +50,20 @@ typedef struct Access {
 
 /* A scalar's op is a row of ops.def (elementwise ones) or one of these. */
 enum {
-  SCALAR_LOAD = OP_COUNT,    /* access; number if the element is absent */
-  SCALAR_NUMBER,             /* number */
-  SCALAR_SIZE,               /* dim, as i32 */
-  SCALAR_INDEX,              /* axis 0 of access.map, as i32; anything, if it is not exact: then an INSIDE chooses other */
-  SCALAR_INSIDE,             /* bool: all axes of access.map are exact and inside access.as */
-  SCALAR_KEY,                /* random_key(a, b); a == -1: number is the stream to start from */
-  SCALAR_RANDOM,             /* random_uniform(a, row-major index of access.map in access.as), f32; anything outside */
-  SCALAR_FOLDED              /* the result of folder `index`; only in scalars from `after` on */
+  SCALAR_LOAD = OP_COUNT, /* access; number if the element is absent */
+  SCALAR_NUMBER,          /* number */
+  SCALAR_SIZE,            /* dim, as i32 */
+  SCALAR_INDEX,           /* axis 0 of access.map, as i32; anything, if it is not exact: then an INSIDE chooses other */
+  SCALAR_INSIDE,          /* bool: all axes of access.map are exact and inside access.as */
+  SCALAR_KEY,             /* random_key(a, b); a == -1: number is the stream to start from */
+  SCALAR_RANDOM,          /* random_uniform(a, row-major index of access.map in access.as), f32; anything outside */
+  SCALAR_FOLDED           /* the result of folder `index`; only in scalars from `after` on */
 };
 typedef struct Scalar {
   int16_t op;
   Dtype dtype;
-  int16_t a, b, c;           /* operands: earlier scalars of the stage, -1 for none */
-  int16_t index;             /* FOLDED */
+  int16_t a, b, c; /* operands: earlier scalars of the stage, -1 for none */
+  int16_t index;   /* FOLDED */
   double number;
   const Dim *dim;
   Access *access;
@@ -74,28 +74,28 @@ typedef enum FoldOp { FOLDER_SUM, FOLDER_MAX, FOLDER_MIN, FOLDER_ARGMAX, FOLDER_
  * point is skipped. */
 typedef struct Folder {
   FoldOp op;
-  Dtype dtype;               /* of value; the result of ARGMAX and ARGMIN is i32 */
-  int16_t value, when;       /* scalars before `after` */
+  Dtype dtype;         /* of value; the result of ARGMAX and ARGMIN is i32 */
+  int16_t value, when; /* scalars before `after` */
 } Folder;
 typedef struct Store {
-  Access access;             /* always inside; each element is stored once by a stage */
+  Access access; /* always inside; each element is stored once by a stage */
   int16_t value;
 } Store;
 
 typedef enum StageKind {
-  STAGE_EACH,        /* no folded loops */
-  STAGE_FOLD,        /* folds over loops nkept.. */
-  STAGE_CONTRACT,    /* a FOLD with one folder, the sum of LOAD * LOAD, both f32, both always inside: a tile contraction */
-  STAGE_SCATTER,     /* folded loops run in row-major order; each point adds to the store's element, which a gather-like
+  STAGE_EACH,     /* no folded loops */
+  STAGE_FOLD,     /* folds over loops nkept.. */
+  STAGE_CONTRACT, /* a FOLD with one folder, the sum of LOAD * LOAD, both f32, both always inside: a tile contraction */
+  STAGE_SCATTER,  /* folded loops run in row-major order; each point adds to the store's element, which a gather-like
                         index may choose; points outside are skipped. Stores do not meet between kept points */
-  STAGE_SORT,        /* argsort of the last kept loop: scalar store[0].value is the key, the store gets the i32 index */
-  STAGE_CUMSUM       /* running sum along the last kept loop of store[0].value */
+  STAGE_SORT,     /* argsort of the last kept loop: scalar store[0].value is the key, the store gets the i32 index */
+  STAGE_CUMSUM    /* running sum along the last kept loop of store[0].value */
 } StageKind;
 
 typedef struct Loop {
   const char *name;
   const Dim *extent;
-  int tile;                  /* task loops: how many indices a task has; else 0 */
+  int tile; /* task loops: how many indices a task has; else 0 */
 } Loop;
 
 /* How a CONTRACT is cut into register tiles; found by the schedule. The tile holds rows x columns vectors of 16 lanes as
@@ -105,27 +105,27 @@ typedef struct Loop {
  * none. Where the operand with lanes is large, the fold is cut into pieces of about `piece` points, each of which is run over
  * the task's rows before the next; the order of each sum stays. 0: it is whole. */
 typedef struct Tile {
-  int vector, row, column;   /* loops of the stage */
-  int rows, columns;         /* accumulators: rows * columns */
+  int vector, row, column; /* loops of the stage */
+  int rows, columns;       /* accumulators: rows * columns */
   int piece;
 } Tile;
 
 typedef struct Stage {
   StageKind kind;
-  int nloops, nkept;         /* loops: the kernel's task loops, other kept loops, folded loops */
+  int nloops, nkept; /* loops: the kernel's task loops, other kept loops, folded loops */
   Loop loops[MAX_LOOPS];
-  Vec(Scalar) scalars;       /* those before `after` are computed at every point, those from it on at every kept point */
+  Vec(Scalar) scalars; /* those before `after` are computed at every point, those from it on at every kept point */
   int after;
   Vec(Folder) folders;
   Vec(Store) stores;
-  Tile tile;                 /* CONTRACT */
-  int vector;                /* other kinds: the loop that is run in vectors of 16 lanes, -1: one by one */
+  Tile tile;  /* CONTRACT */
+  int vector; /* other kinds: the loop that is run in vectors of 16 lanes, -1: one by one */
   const Place *place;
 } Stage;
 
 typedef struct Kernel {
-  const char *name;          /* "train_3_dense": unique in the plan, made of the entry and the op or def */
-  int ntasks;                /* how many task loops */
+  const char *name; /* "train_3_dense": unique in the plan, made of the entry and the op or def */
+  int ntasks;       /* how many task loops */
   Loop tasks[MAX_LOOPS];
   Vec(Stage) stages;
   const Dim *flops, *bytes;
@@ -143,14 +143,14 @@ typedef struct Region {
 } Region;
 
 typedef enum LaunchKind {
-  LAUNCH_KERNELS,    /* kernels first .. first+count-1, side by side */
-  LAUNCH_LOOP,       /* what follows up to the matching END, `trips` times; dim symbol `turn` counts */
+  LAUNCH_KERNELS, /* kernels first .. first+count-1, side by side */
+  LAUNCH_LOOP,    /* what follows up to the matching END, `trips` times; dim symbol `turn` counts */
   LAUNCH_END
 } LaunchKind;
 typedef struct Launch {
   LaunchKind kind;
   int first, count;
-  int turn;                  /* LOOP: a DimSymbol with `turn` set */
+  int turn; /* LOOP: a DimSymbol with `turn` set */
   const Dim *trips;
   bool reverse;
 } Launch;
@@ -158,15 +158,15 @@ typedef struct Launch {
 /* One entry, planned. */
 typedef struct Plan {
   Module *module;
-  const Graph *graph;        /* parameters, results, checks come from it */
-  Vec(Buffer) buffers;       /* items[0] is none */
+  const Graph *graph;  /* parameters, results, checks come from it */
+  Vec(Buffer) buffers; /* items[0] is none */
   Vec(Kernel) kernels;
   Vec(Launch) launches;
   Vec(Region) regions;
-  int64_t arena_bytes;       /* at the bounds */
-  int64_t live_bytes;        /* the largest sum of bytes alive at once, at the bounds */
-  int64_t local_bytes;       /* the largest sum of LOCAL bytes of a kernel: per worker */
-  const char *after;         /* the last pass that ran, where others are still to come; NULL: it is complete */
+  int64_t arena_bytes; /* at the bounds */
+  int64_t live_bytes;  /* the largest sum of bytes alive at once, at the bounds */
+  int64_t local_bytes; /* the largest sum of LOCAL bytes of a kernel: per worker */
+  const char *after;   /* the last pass that ran, where others are still to come; NULL: it is complete */
 } Plan;
 
 Plan *plan_new(const Graph *graph);
@@ -175,20 +175,20 @@ Id plan_buffer(Plan *plan, Memory memory, Type type, int index, const char *name
 Kernel *plan_kernel(Plan *plan, const char *name, const Place *place);
 /* Appended, its first loops are the kernel's task loops (set before), no vector, no tile; pointers to stages move. */
 Stage *kernel_stage(Plan *plan, Kernel *kernel, StageKind kind, const Place *place);
-int plan_loop_end(const Plan *plan, int loop);                                 /* the END of the LOOP at that launch */
-Access access_of(Plan *plan, Id buffer, const Map *map);                       /* as the buffer's own sizes, no index */
+int plan_loop_end(const Plan *plan, int loop);           /* the END of the LOOP at that launch */
+Access access_of(Plan *plan, Id buffer, const Map *map); /* as the buffer's own sizes, no index */
 /* Appends (or finds an equal one); fields that the op doesn't use are ignored. While stage->after is 0 that is for every
  * point; set stage->after = stage->scalars.count before adding those of kept points. EACH, SORT, CUMSUM leave it 0. */
 int stage_scalar(Plan *plan, Stage *stage, Scalar scalar);
-int scalar_operands(int op);                                                   /* of a, b, c; -1: no scalar has this op */
+int scalar_operands(int op); /* of a, b, c; -1: no scalar has this op */
 bool scalar_has_access(int op);
 bool access_equal(const Access *a, const Access *b);
-int64_t plan_element_bytes(Dtype dtype);                                       /* in memory: f32, i32: 4; bool: 1 */
-const Dim *buffer_bytes(const Plan *plan, const Type *type);                   /* rounded up to 64; NULL beyond 64 bits */
+int64_t plan_element_bytes(Dtype dtype);                     /* in memory: f32, i32: 4; bool: 1 */
+const Dim *buffer_bytes(const Plan *plan, const Type *type); /* rounded up to 64; NULL beyond 64 bits */
 /* Bytes that one task of this kernel needs for its locals; each rounded up to 64. */
 int64_t kernel_local_bytes(const Plan *plan, int kernel);
 int64_t buffer_tile_bytes(const Plan *plan, Id local);
-const Dim *kernel_task_count(const Plan *plan, int kernel);                     /* product of ceil(extent / tile) */
+const Dim *kernel_task_count(const Plan *plan, int kernel); /* product of ceil(extent / tile) */
 bool access_always_inside(const Plan *plan, const Stage *stage, const Access *access);
 /* The element offset of an access as base + sum over loops of stride * loop, when every axis has divisor 1 and no index;
  * false otherwise. Strides are constants or sizes: they are Dims. Those of a LOCAL are its storage's: there each task loop

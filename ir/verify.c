@@ -117,8 +117,8 @@ static bool verify_finals(const Graph *graph, Text *why) {
     }
     Type stored = symbol_stored(graph->module, symbol);
     if (!type_equal(graph_type(graph, final->value), &stored)) {
-      return fault(graph, final->value, why, "%s is %s, its final %s", symbol->name,
-                   type_text(graph->module, &stored), type_text(graph->module, graph_type(graph, final->value)));
+      return fault(graph, final->value, why, "%s is %s, its final %s", symbol->name, type_text(graph->module, &stored),
+                   type_text(graph->module, graph_type(graph, final->value)));
     }
     for (int j = 0; j < k; j++) {
       if (graph->finals.items[j].symbol == final->symbol) return fault(graph, 0, why, "two finals of %s", symbol->name);

@@ -24,8 +24,8 @@ typedef struct nn_run {
    * time share a worker number; returns when all are done. */
   void (*parallel_for)(void *user, int64_t count, void (*body)(void *arg, int64_t index, int worker), void *arg);
   void *user;
-  int workers;              /* worker numbers are 0..workers-1 */
-  void (*trace)(void *trace_user, int launch, int done);   /* or NULL: before (0) and after (1) each launch */
+  int workers;                                           /* worker numbers are 0..workers-1 */
+  void (*trace)(void *trace_user, int launch, int done); /* or NULL: before (0) and after (1) each launch */
   void *trace_user;
 } nn_run;
 #endif
@@ -33,11 +33,11 @@ typedef struct nn_run {
 /* What entries return. `<model>_error` names them. */
 enum {
   NN_OK = 0,
-  NN_BAD_DIM = 1,           /* a dim outside its bounds, or a size check that does not hold */
-  NN_BAD_ALIGNMENT = 2,     /* state or scratch not aligned */
-  NN_NO_STATE = 3,          /* state or scratch is NULL where it is needed */
-  NN_BAD_NAME = 4,          /* get, set: no param or state of that name */
-  NN_BAD_PROCESSOR = 5      /* the processor lacks what the code was compiled for */
+  NN_BAD_DIM = 1,       /* a dim outside its bounds, or a size check that does not hold */
+  NN_BAD_ALIGNMENT = 2, /* state or scratch not aligned */
+  NN_NO_STATE = 3,      /* state or scratch is NULL where it is needed */
+  NN_BAD_NAME = 4,      /* get, set: no param or state of that name */
+  NN_BAD_PROCESSOR = 5  /* the processor lacks what the code was compiled for */
 };
 
 enum { NN_F32 = 1, NN_I32 = 2, NN_BOOL = 3 };
@@ -51,10 +51,10 @@ typedef struct nn_dim {
 
 /* A parameter or result of an entry. */
 typedef struct nn_value {
-  const char *name;         /* as in the .nn file */
-  const char *shape;        /* "[N, 784]"; "[]" for a scalar; sizes are Python expressions over the dims */
+  const char *name;  /* as in the .nn file */
+  const char *shape; /* "[N, 784]"; "[]" for a scalar; sizes are Python expressions over the dims */
   uint8_t dtype, rank, has_default, unused;
-  double fallback;          /* the default of a scalar parameter */
+  double fallback; /* the default of a scalar parameter */
 } nn_value;
 
 typedef struct nn_factor {
@@ -68,7 +68,7 @@ typedef struct nn_symbol {
   uint8_t dtype, rank, trainable, unused;
   int64_t size[NN_RANK];
   int64_t offset, bytes;
-  const char *layout;       /* "" if canonical, else the order in which axes lie: "1 0" */
+  const char *layout; /* "" if canonical, else the order in which axes lie: "1 0" */
   /* Element k of the canonical order is element sum of (k % modulus) / divisor * stride over these; none if they agree. */
   const nn_factor *factors;
   int64_t nfactors;
@@ -76,8 +76,8 @@ typedef struct nn_symbol {
 
 typedef struct nn_kernel {
   const char *name;
-  const char *lines;        /* "lenet.nn:5, lenet.nn:6" */
-  const char *flops, *bytes;/* expressions over the dims */
+  const char *lines;         /* "lenet.nn:5, lenet.nn:6" */
+  const char *flops, *bytes; /* expressions over the dims */
 } nn_kernel;
 /* Kernels that run side by side, without a barrier between them. */
 typedef struct nn_launch {
@@ -86,10 +86,10 @@ typedef struct nn_launch {
 
 typedef struct nn_entry {
   const char *name;
-  int kind;                 /* NN_FN, NN_STEP */
-  int draws;                /* a fn that takes a seed */
+  int kind;  /* NN_FN, NN_STEP */
+  int draws; /* a fn that takes a seed */
   int ndims;
-  const int *dims;          /* which of the model's dims it takes, in order */
+  const int *dims; /* which of the model's dims it takes, in order */
   int nparameters, nresults;
   const nn_value *parameters, *results;
   int nkernels, nlaunches;
@@ -105,10 +105,10 @@ typedef struct nn_entry {
 } nn_entry;
 
 typedef struct nn_model {
-  uint32_t abi;             /* NN_ABI */
-  uint32_t align;           /* of state and scratch */
+  uint32_t abi;   /* NN_ABI */
+  uint32_t align; /* of state and scratch */
   const char *name;
-  const char *compiler;     /* "nnc 0.1.0" */
+  const char *compiler; /* "nnc 0.1.0" */
   uint64_t source_hash;
   int ndims, nsymbols, nentries;
   const nn_dim *dims;
@@ -116,7 +116,7 @@ typedef struct nn_model {
   const nn_entry *entries;
   size_t state_bytes, inference_bytes;
   int (*init)(void *state, uint64_t seed);
-  int (*get)(const void *state, const char *name, void *out);    /* f32, i32 or uint8_t elements, canonical order */
+  int (*get)(const void *state, const char *name, void *out); /* f32, i32 or uint8_t elements, canonical order */
   int (*set)(void *state, const char *name, const void *in);
   const char *(*error)(int code);
 } nn_model;

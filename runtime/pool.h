@@ -23,7 +23,7 @@ typedef struct nn_pool nn_pool;
 /* `threads` counts the caller; 0 or less takes as many as the process may use processors. NULL if there is no memory.
  * Where the system refuses a thread, there are fewer: ask nn_pool_workers. */
 nn_pool *nn_pool_new(int threads);
-void nn_pool_free(nn_pool *pool);   /* NULL is fine; not while the pool is in use */
+void nn_pool_free(nn_pool *pool); /* NULL is fine; not while the pool is in use */
 int nn_pool_workers(const nn_pool *pool);
 
 /* Calls body(arg, index, worker) once for each index from 0 to count - 1, and returns when all are done; what bodies wrote

@@ -95,8 +95,8 @@ static void train_digits(const nn_run *run, const char *checkpoint) {
     fprintf(stderr, "digits_app: %s\n", message);
     exit(2);
   }
-  printf("digits  %s: %.2f%% of %d test rows\n", checkpoint ? "as loaded" : "as drawn", accuracy_of_digits(state, inference),
-         testing.count);
+  printf("digits  %s: %.2f%% of %d test rows\n", checkpoint ? "as loaded" : "as drawn",
+         accuracy_of_digits(state, inference), testing.count);
   float loss = 0;
   int steps = 0;
   for (int first = 0; first < training.count; first += BATCH, steps++) {

@@ -59,7 +59,8 @@ void emission_end(Emission *emission) {
   const Node *node = graph_node(lowering->graph, emission->node);
   if (emission->stage.after == 0) emission->stage.after = emission->stage.scalars.count;
   const char *what = node->name ? node->name : op_info[node->op].name;
-  char *name = arena_format(lowering->module->arena, "%s_%d_%s", lowering->plan->graph->name, kernel_number(lowering), what);
+  char *name =
+      arena_format(lowering->module->arena, "%s_%d_%s", lowering->plan->graph->name, kernel_number(lowering), what);
   Kernel *kernel = plan_kernel(lowering->plan, name, node->place);
   PUSH(lowering->module->arena, &kernel->stages, emission->stage);
   kernel->region = lowering->region;

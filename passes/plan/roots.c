@@ -110,7 +110,8 @@ void choose_roots(Lowering *lowering) {
 Id state_buffer(Lowering *lowering, int symbol) {
   if (!lowering->states[symbol]) {
     const Symbol *state = &lowering->module->symbols.items[symbol];
-    lowering->states[symbol] = plan_buffer(lowering->plan, MEMORY_STATE, symbol_stored(lowering->module, state), symbol, state->name);
+    lowering->states[symbol] =
+        plan_buffer(lowering->plan, MEMORY_STATE, symbol_stored(lowering->module, state), symbol, state->name);
   }
   return lowering->states[symbol];
 }
