@@ -43,11 +43,11 @@ static Array *parameter_arrays(const Replay *replay, Arena *arena, const Graph *
 }
 
 /* Graphs have states in the orders that pass layout chose, plans take and give them in the canonical one. */
-static Array *state_arrays(const Replay *replay, Arena *arena, const Module *module, bool canonical) {
+static Array *state_arrays(const Replay *replay, Arena *arena, Module *module, bool canonical) {
   Array *states = NEW_ARRAY(arena, Array, module->symbols.count + 1);
   for (int k = 0; k < module->symbols.count; k++) {
     const Symbol *symbol = &module->symbols.items[k];
-    Type stored = symbol_stored(symbol);
+    Type stored = symbol_stored(module, symbol);
     Array read = array_for(arena, &symbol->type, false, NULL);
     machine_get(replay->start, k, read.data);
     states[k] = canonical ? read : array_for(arena, &stored, false, NULL);
