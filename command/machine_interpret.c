@@ -163,7 +163,7 @@ Machine *machine_interpret(Arena *arena, Program *program, bool f64, int threads
   own->states = NEW_ARRAY(arena, Array, machine->nsymbols + 1);
   for (int k = 0; k < machine->nsymbols; k++) {
     const Symbol *symbol = &program->symbols[k];
-    Type stored = symbol_stored(symbol);
+    Type stored = symbol_stored(program->module, symbol);
     machine->symbols[k] = describe_symbol(symbol);
     own->states[k] = array_for(arena, &stored, f64, NULL);
     machine->state_bytes += state_size(&own->states[k]);
