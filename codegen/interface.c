@@ -81,15 +81,11 @@ int64_t entry_scratch_bytes(const Plan *plan) {
 }
 
 bool interface_verify(const Module *module, Failure *failure) {
-  static const char *const own[] = {"init", "get", "set", "error", "model"};
   for (int k = 0; k < module->entries.count; k++) {
     const char *name = module->entries.items[k]->name;
-    for (int j = 0; j < COUNT_OF(own); j++) {
-      if (strcmp(name, own[j]) == 0) {
-        return fail(failure, EXIT_INPUT, "an entry can't be named %s: %s_%s is every model's own; rename it", name,
-                    module->name, name);
-      }
-    }
+    if (is_models_own(name))
+      return fail(failure, EXIT_INPUT, "an entry can't be named %s: %s_%s is every model's own; rename it", name,
+                  module->name, name);
     for (int j = 0; j < module->entries.count; j++) {
       const char *other = module->entries.items[j]->name;
       size_t length = strlen(other);

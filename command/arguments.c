@@ -174,18 +174,80 @@ bool dims_from_tensor(const Machine *machine, const MachineValue *value, const T
   return true;
 }
 
-/* Which dims the entry's shapes mention. */
-static bool entry_mentions(const Machine *machine, const MachineEntry *entry, int dim) {
-  const char *name = machine->dims[dim].name;
-  size_t length = strlen(name);
-  for (int v = 0; v < entry->nparameters + entry->nresults; v++) {
-    for (const char *at = machine_value(entry, v)->shape; (at = strstr(at, name)); at += length) {
-      bool word =
-          isalnum((unsigned char)at[length]) || at[length] == '_' || isalnum((unsigned char)at[-1]) || at[-1] == '_';
-      if (!word) return true;
-    }
+/* Whether the name stands in this part of a shape, behind its '['. */
+static bool text_mentions(const char *text, size_t length, const char *name) {
+  size_t letters = strlen(name);
+  for (const char *at = text; (at = strstr(at, name)) && at + letters <= text + length; at += letters) {
+    bool longer =
+        isalnum((unsigned char)at[letters]) || at[letters] == '_' || isalnum((unsigned char)at[-1]) || at[-1] == '_';
+    if (!longer) return true;
   }
   return false;
+}
+
+/* Which dims the entry's shapes mention. */
+static bool entry_mentions(const Machine *machine, const MachineEntry *entry, int dim) {
+  for (int v = 0; v < entry->nparameters + entry->nresults; v++) {
+    const char *shape = machine_value(entry, v)->shape;
+    if (text_mentions(shape + 1, strlen(shape + 1), machine->dims[dim].name)) return true;
+  }
+  return false;
+}
+
+/* The one dim of this axis that is not known; -1: there is none, or there are several. */
+static int open_dim(const Machine *machine, const MachineValue *value, int axis, const int64_t *dims) {
+  size_t length;
+  const char *text = shape_axis(value->shape, axis, &length);
+  int found = -1;
+  for (int k = 0; k < machine->ndims; k++) {
+    if (dims[k] || !text_mentions(text, length, machine->dims[k].name)) continue;
+    if (found >= 0) return -1;
+    found = k;
+  }
+  return found;
+}
+
+/* The value at which an axis such as 2*N has this size, which grows with the dim; 0 if there is none, or several. */
+static int64_t solve_axis(Machine *machine, const Call *call, int parameter, int axis, int dim, int64_t wanted) {
+  const MachineDim *d = &machine->dims[dim];
+  Arena *arena = arena_new();
+  int64_t *dims = NEW_ARRAY(arena, int64_t, machine->ndims + 1), size[MAX_RANK], step = MAX(d->step, 1), result = 0;
+  for (int k = 0; k < machine->ndims; k++) dims[k] = call->dims[k] ? call->dims[k] : machine->dims[k].low;
+  int64_t low = (d->low + step - 1) / step, high = d->high / step, end = high;
+  while (low < high) { /* the least with at least this size */
+    int64_t middle = low + (high - low) / 2;
+    dims[dim] = middle * step;
+    machine_sizes(machine, call->entry, parameter, dims, size);
+    if (size[axis] < wanted)
+      low = middle + 1;
+    else
+      high = middle;
+  }
+  for (int64_t k = low; k <= MIN(low + 1, end); k++) {
+    dims[dim] = k * step;
+    machine_sizes(machine, call->entry, parameter, dims, size);
+    if (size[axis] == wanted) result = result ? -1 : k * step;
+  }
+  arena_free(arena);
+  return MAX(result, 0);
+}
+
+static Argument *find_argument(Argument *arguments, int count, const char *name);
+
+/* Dims that no axis has bare, from those that are made of one of them. */
+static bool infer_dims(Machine *machine, Call *call, Argument *arguments, int count, Failure *failure) {
+  const MachineEntry *entry = &machine->entries[call->entry];
+  for (int p = 0; p < entry->nparameters; p++) {
+    const MachineValue *value = &entry->parameters[p];
+    const Argument *argument = find_argument(arguments, count, value->name);
+    if (!argument || argument->tensor.rank != value->rank) continue;
+    for (int axis = 0; axis < value->rank; axis++) {
+      int dim = open_dim(machine, value, axis, call->dims);
+      int64_t solved = dim < 0 ? 0 : solve_axis(machine, call, p, axis, dim, argument->tensor.size[axis]);
+      if (solved > 0 && !set_dim(machine, dim, solved, value->name, call->dims, failure)) return false;
+    }
+  }
+  return true;
 }
 
 static bool dims_known(const Machine *machine, const MachineEntry *entry, int64_t *dims, Failure *failure) {
@@ -302,8 +364,8 @@ static bool bind_values(Arena *arena, Machine *machine, Call *call, Argument *ar
 bool call_bind(Arena *arena, Machine *machine, Call *call, Argument *arguments, int count, Failure *failure) {
   const MachineEntry *entry = &machine->entries[call->entry];
   return names_fit(arena, machine, entry, arguments, count, call->dims, failure) &&
-         bind(machine, call, arguments, count, true, failure) && dims_known(machine, entry, call->dims, failure) &&
-         bind_values(arena, machine, call, arguments, count, failure);
+         bind(machine, call, arguments, count, true, failure) && infer_dims(machine, call, arguments, count, failure) &&
+         dims_known(machine, entry, call->dims, failure) && bind_values(arena, machine, call, arguments, count, failure);
 }
 
 /* ---- random arguments ---- */
@@ -333,6 +395,7 @@ bool call_random(Arena *arena, Machine *machine, Call *call, Argument *arguments
   const MachineEntry *entry = &machine->entries[call->entry];
   if (!names_fit(arena, machine, entry, arguments, count, call->dims, failure)) return false;
   if (!bind(machine, call, arguments, count, false, failure)) return false;
+  if (!infer_dims(machine, call, arguments, count, failure)) return false;
   for (int k = 0; k < machine->ndims; k++) {
     const MachineDim *dim = &machine->dims[k];
     if (call->dims[k]) continue;

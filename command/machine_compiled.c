@@ -56,11 +56,25 @@ static bool dims_in_bounds(const Machine *machine, const nn_entry *entry, const 
   return true;
 }
 
+/* Which of the entry's checks it is, where the graphs are at hand: the object only says that one does not hold. */
+static bool checks_hold(const Machine *machine, int index, const int64_t *dims, Failure *failure) {
+  const Graph *graph = machine->program->module->entries.items[index];
+  for (int k = 0; k < graph->checks.count; k++) {
+    const EntryCheck *check = &graph->checks.items[k];
+    int64_t value = dim_value(check->dim, dims);
+    if (value >= check->low && value <= check->high) continue;
+    return fail(failure, EXIT_INPUT, "%s: %s (it is %lld, and must be from %lld to %lld)", graph->name, check->what,
+                (long long)value, (long long)check->low, (long long)check->high);
+  }
+  return true;
+}
+
 static bool compiled_call(Machine *machine, int index, const int64_t *dims, const void *const *parameters,
                           void *const *results, uint64_t seed, Failure *failure) {
   Compiled *own = machine->own;
   const nn_entry *entry = &machine->model->entries[index];
   if (!dims_in_bounds(machine, entry, dims, failure)) return false;
+  if (machine->program && !checks_hold(machine, index, dims, failure)) return false;
   size_t bytes = compiled_scratch(machine, index, dims);
   if (!own->scratch || bytes > own->scratch_bytes) {
     free(own->scratch);

@@ -238,6 +238,12 @@ static void build_entry(Builder *b, FileScope *file, const Routine *routine) {
   b->scope = push_scope(b, file, NULL);
   graph->place = graph->here = place_of(b, routine->source, routine->offset);
   for (int k = 0; k < routine->parameters.count; k++) add_parameter(b, &routine->parameters.items[k], routine->source);
+  if (is_models_own(routine->name)) {
+    fault_in(b, routine->source, routine->offset, "an entry can't be named '%s'", routine->name);
+    help_for(b->diagnostics, "%s_%s is a C function or table of every model; rename it", b->main->file->model,
+             routine->name);
+  }
+  check_top_asserts(b);
   if (!step && routine->results.count == 0) {
     fault_in(b, routine->source, routine->offset, "the fn '%s' gives no result", routine->name);
     help_for(b->diagnostics, "name what it computes: fn %s(...) -> y { ... }", routine->name);

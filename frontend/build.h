@@ -216,9 +216,11 @@ struct Builder {
   Vec(Known) known;      /* of a model that does arithmetic on layers */
   Scope *scope;
   Frame *frame;
-  Level *level;         /* NULL outside of entries */
-  Entry *entry;         /* NULL outside of entries */
-  const Expression *at; /* what is evaluated: where faults are, and the nodes' place */
+  Level *level;                        /* NULL outside of entries */
+  Entry *entry;                        /* NULL outside of entries */
+  Vec(const Statement *) open_asserts; /* at top level, about sizes that bounds leave open */
+  bool top_asserts_run;                /* for an entry */
+  const Expression *at;                /* what is evaluated: where faults are, and the nodes' place */
 };
 
 /* ---- build_value.c: making values, turning them into tensors, showing them ---- */
@@ -271,6 +273,8 @@ Value operate(Builder *b, Operator operator, Value left, Value right);
 Value elementwise(Builder *b, Op op, Value a);      /* exp, sqrt ...: tensors, trees, numbers */
 Value combine(Builder *b, Op op, Value x, Value y); /* two tensors or numbers by one op, brought together */
 bool condition(Builder *b, const Expression *expression, bool *truth);
+bool condition_of(Builder *b, const Expression *expression, Value value, const char *help,
+                  bool *truth); /* evaluated already */
 Value evaluate_index(Builder *b, const Expression *expression);
 /* Compares sizes by their bounds: -1 unknown, else 0 or 1. */
 int compare_sizes(Builder *b, Operator operator, const Dim * left, const Dim *right);
@@ -311,6 +315,11 @@ bool written_type(Builder *b, const TypeSyntax *syntax, Type *type); /* all size
 /* ---- build_statement.c ---- */
 
 Value run_statement(Builder *b, const Statement *statement, bool value_wanted);
+
+/* ---- build_assert.c ---- */
+
+Value run_assert(Builder *b, const Statement *statement);
+void check_top_asserts(Builder *b); /* those that bounds leave open, for the entry at work */
 
 /* ---- build_weight.c ---- */
 

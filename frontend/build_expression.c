@@ -267,8 +267,7 @@ static Value evaluate_list(Builder *b, const Expression *expression) {
                                               : value_list(b, items.items, items.count);
 }
 
-bool condition(Builder *b, const Expression *expression, bool *truth) {
-  Value value = evaluate(b, expression);
+bool condition_of(Builder *b, const Expression *expression, Value value, const char *help, bool *truth) {
   if (is_error(&value)) return false;
   if (value.kind == VALUE_BOOL) {
     *truth = value.truth;
@@ -276,11 +275,15 @@ bool condition(Builder *b, const Expression *expression, bool *truth) {
   }
   if (is_data(&value)) {
     fault(b, expression, "the condition is not known at compile time");
-    help_for(b->diagnostics, "where(c, a, b) chooses per element at run time");
+    help_for(b->diagnostics, "%s", help);
   } else {
     fault(b, expression, "the condition is %s, not true or false", value_text(b, &value));
   }
   return false;
+}
+
+bool condition(Builder *b, const Expression *expression, bool *truth) {
+  return condition_of(b, expression, evaluate(b, expression), "where(c, a, b) chooses per element at run time", truth);
 }
 
 /* Whatever the branches would have set is not known either. */

@@ -7,7 +7,8 @@ void check_size(Builder *b, const Dim *size, int64_t low, int64_t high, const ch
   if (!b->entry || (size->low >= low && size->high <= high)) return;
   Graph *graph = b->entry->graph;
   for (int k = 0; k < graph->checks.count; k++) {
-    if (graph->checks.items[k].dim == size && graph->checks.items[k].low >= low) return;
+    if (graph->checks.items[k].dim == size && graph->checks.items[k].low >= low && graph->checks.items[k].high <= high)
+      return;
   }
   PUSH(b->arena, &graph->checks, ((EntryCheck){size, low, high, what, place_at(b, b->at)}));
 }

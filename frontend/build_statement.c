@@ -142,21 +142,6 @@ static Value run_weight(Builder *b, const Statement *statement) {
   return no_value;
 }
 
-static Value run_assert(Builder *b, const Statement *statement) {
-  bool truth;
-  const char *text = statement->assertion.text;
-  if (!condition(b, statement->assertion.condition, &truth)) {
-    b->frame->failed = b->frame->def;
-    return value_error;
-  }
-  if (truth) return no_value;
-  const Place *place = b->frame->caller ? b->frame->caller : place_of(b, statement->source, statement->offset);
-  b->frame->failed = b->frame->def;
-  error_at(b->diagnostics, place, "%s", text ? text : "an assertion does not hold");
-  if (b->frame->caller) note_at(b->diagnostics, place_of(b, statement->source, statement->offset), "asserted here");
-  return value_error;
-}
-
 static Value run_for_turn(Builder *b, const Statement *statement, Value item) {
   set_variable(b, statement->loop.binding.name, item);
   return evaluate_block(b, &statement->loop.body, false);

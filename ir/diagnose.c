@@ -195,21 +195,28 @@ static void print_excerpt(const Place *place, Text *out) {
 
 static bool same_place(const Place *a, const Place *b) { return a->source == b->source && a->offset == b->offset; }
 
-/* The places that led to the fault, outwards, except the one that leads. */
+/* Where a def calls itself, the same place leads to it again and again. */
+static bool was_shown(const Fault *fault, const Place *place) {
+  for (const Place *at = &fault->place; at != place; at = at->caller)
+    if (same_place(at, place)) return true;
+  return false;
+}
+
+/* The places that led to the fault, outwards, except the one that leads; each once, and not too many. */
 static void print_chain(const Fault *fault, Text *out) {
-  int length = 0, shown = 0;
-  for (const Place *at = &fault->place; at; at = at->caller) length++;
+  int shown = 0, more = 0, again = 0;
   bool led = false;
   const char *inside = NULL; /* of the place before this one in the chain */
-  int index = 0;
-  for (const Place *at = &fault->place; at; inside = at->inside, at = at->caller, index++) {
+  for (const Place *at = &fault->place; at; inside = at->inside, at = at->caller) {
     if (!led && same_place(at, &fault->lead)) {
       led = true; /* its own message stands above */
       continue;
     }
-    if (shown == MOST_NOTES && length - index > 1) {
-      text_add(out, "note: and %d more calls\n", length - index);
-      return;
+    bool known = shown > 0 && was_shown(fault, at);
+    if (known || (shown >= MOST_NOTES && at->caller)) {
+      again += known;
+      more += !known;
+      continue;
     }
     print_head(at, "note", out);
     if (!led)
@@ -220,6 +227,7 @@ static void print_chain(const Fault *fault, Text *out) {
       text_add(out, "called here\n");
     shown++;
   }
+  if (more > 0 || again > 1) text_add(out, "note: and %d more calls\n", more + again);
 }
 
 static void print_fault(const Fault *fault, Text *out) {

@@ -118,6 +118,13 @@ int module_find_symbol(const Module *module, const char *name) {
   return -1;
 }
 
+bool is_models_own(const char *name) {
+  static const char *const own[] = {"init", "get", "set", "error", "model"};
+  for (int k = 0; k < COUNT_OF(own); k++)
+    if (strcmp(name, own[k]) == 0) return true;
+  return false;
+}
+
 Graph *module_find_entry(const Module *module, const char *name) {
   for (int k = 0; k < module->entries.count; k++) {
     if (strcmp(module->entries.items[k]->name, name) == 0) return module->entries.items[k];

@@ -256,6 +256,7 @@ Module *module_new(Arena *arena, Diagnostics *diagnostics, const char *name);
 int module_add_dim(Module *module, const char *name, int64_t low, int64_t high, int64_t step, const Place *place);
 int module_add_symbol(Module *module, const char *name, Type type, bool trainable, Initialiser init, const Place *place);
 int module_find_symbol(const Module *module, const char *name); /* -1 if there is none */
+bool is_models_own(const char *name); /* init, get, set, error, model: an object exports these beside entries */
 Graph *module_find_entry(const Module *module, const char *name);
 Graph *graph_new(Module *module, const char *name, GraphKind kind); /* not added to the entries */
 

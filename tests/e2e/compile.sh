@@ -15,6 +15,13 @@ expect 0 'fold' "$NNC" "$digits" --stop-after=fold --time
 expect 0 'kernel' "$NNC" "$digits" --stop-after=fuse
 expect 0 '' "$NNC" d.graph -o again.graph
 same d.graph again.graph
+"$NNC" - --emit graph < d.graph > again.graph || fail 'a graph by standard input'
+same d.graph again.graph
+"$NNC" "$digits" --stop-after=fuse > between.plan
+for text in d.graph between.plan "$digits"; do
+  "$NNC" - --emit plan < $text > again.plan || fail "$text by standard input"
+  same d.plan again.plan
+done
 
 cat > main.c << 'END'
 #include "d.h"

@@ -46,6 +46,14 @@ expect 0 '' "$NNC" run m.nn noise 'x=[0, 0, 0]' --seed 2
 printf 'model m\nparam v: [3] = 0\nfn f(x: [3]) -> y { y = x + v }\n' > other.nn
 expect 2 'has not' "$NNC" run other.nn f 'x=[1, 2, 3]' --state s.safetensors
 expect 0 'y = [1. 2. 3.]' "$NNC" run other.nn f 'x=[1, 2, 3]' --state s.safetensors --partial
+# a dim that no axis has bare comes from one that is made of it, where only one value fits
+printf 'model m\ndim N <= 20\ndim T <= 9\nfn f(x: [2*N + T, T]) -> y { y = zeros([N]) }\nfn g(x: [N // 2]) -> y { y = x }\n' > sizes.nn
+for way in '' --interpret; do
+  expect 0 'y = [0. 0. 0.]' "$NNC" run sizes.nn f 'x=[[1], [2], [3], [4], [5], [6], [7]]' $way
+  expect 2 'give N=' "$NNC" run sizes.nn f 'x=[[1], [2], [3], [4]]' $way
+  expect 2 'give N=' "$NNC" run sizes.nn g 'x=[1, 2]' $way
+  expect 0 'y = [1. 2.]' "$NNC" run sizes.nn g 'x=[1, 2]' N=5 $way
+done
 # of what is there, all is taken; the rest is drawn as without the file
 printf 'model m\nparam v: [3] = 7\nparam w: [3] = 0\nfn f(x: [3]) -> (y, z) { y = x + w; z = v }\n' > more.nn
 for way in '' --interpret; do
