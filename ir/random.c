@@ -73,35 +73,50 @@ static double standard_normal(uint32_t key, uint64_t index) {
   return sqrt(minus_two_log) * turned;
 }
 
-static double dot(const double *a, const double *b, int64_t count) {
-  double lane[4] = {0, 0, 0, 0}; /* a fixed order that still fills a vector */
-  for (int64_t i = 0; i < count; i++) lane[i & 3] += a[i] * b[i];
-  return (lane[0] + lane[1]) + (lane[2] + lane[3]);
+/* Vectors in the memory of a param: element i of vector v is v * across + i * along. */
+typedef struct Basis {
+  float *elements;
+  int64_t vectors, length, across, along;
+} Basis;
+
+static double dot(const Basis *basis, int64_t one, int64_t other) {
+  const float *a = basis->elements + one * basis->across, *b = basis->elements + other * basis->across;
+  double sum = 0;
+  for (int64_t i = 0; i < basis->length; i++) sum += (double)a[i * basis->along] * (double)b[i * basis->along];
+  return sum;
+}
+
+static void make_unit_vector(const Basis *basis, int64_t v, uint32_t key) {
+  float *vector = basis->elements + v * basis->across;
+  int64_t length = basis->length, along = basis->along;
+  for (int64_t i = 0; i < length; i++)
+    vector[i * along] = (float)standard_normal(key, (uint64_t)(v * basis->across + i * along));
+  for (int turn = 0; turn < 2; turn++) {
+    for (int64_t other = 0; other < v; other++) {
+      const float *before = basis->elements + other * basis->across;
+      double share = dot(basis, other, v);
+      for (int64_t i = 0; i < length; i++)
+        vector[i * along] = (float)((double)vector[i * along] - share * (double)before[i * along]);
+    }
+  }
+  double norm = sqrt(dot(basis, v, v));
+  for (int64_t i = 0; i < length; i++) vector[i * along] = norm > 0 ? (float)((double)vector[i * along] / norm) : 0.0f;
 }
 
 /* The array as a matrix of size[0] rows: its rows become orthonormal, or its columns if it has more rows than columns, by
- * modified Gram-Schmidt on normal numbers; then all is scaled by the gain. */
+ * Gram and Schmidt on normal numbers; then all is scaled by the gain. An object has no memory for it but the param's own
+ * floats, so there are no others here either: what rounding leaves of the vectors before is taken out by a second turn. */
 static void initialise_orthogonal(uint32_t key, double gain, Array *array) {
   int64_t count = array_count(array), rows = array->rank ? array->size[0] : 1, columns = rows ? count / rows : 0;
-  int64_t vectors = MIN(rows, columns), length = MAX(rows, columns);
   bool by_columns = rows > columns;
   Arena *arena = arena_new();
-  double *basis = NEW_ARRAY(arena, double, count);
-  for (int64_t v = 0; v < vectors; v++)
-    for (int64_t i = 0; i < length; i++)
-      basis[v * length + i] = standard_normal(key, (uint64_t)(by_columns ? i * columns + v : v * columns + i));
-  for (int64_t v = 0; v < vectors; v++) {
-    double *vector = basis + v * length;
-    double norm = sqrt(dot(vector, vector, length));
-    for (int64_t i = 0; i < length; i++) vector[i] = norm > 0 ? vector[i] / norm : 0.0;
-    for (int64_t other = v + 1; other < vectors; other++) {
-      double *rest = basis + other * length, along = dot(vector, rest, length);
-      for (int64_t i = 0; i < length; i++) rest[i] = rest[i] - along * vector[i];
-    }
-  }
-  for (int64_t v = 0; v < vectors; v++)
-    for (int64_t i = 0; i < length; i++)
-      array_set(array, by_columns ? i * columns + v : v * columns + i, (float)(gain * basis[v * length + i]));
+  Basis basis = {.elements = NEW_ARRAY(arena, float, count + 1),
+                 .vectors = MIN(rows, columns),
+                 .length = MAX(rows, columns),
+                 .across = by_columns ? 1 : columns,
+                 .along = by_columns ? columns : 1};
+  for (int64_t v = 0; v < basis.vectors; v++) make_unit_vector(&basis, v, key);
+  for (int64_t i = 0; i < count; i++) array_set(array, i, (float)(gain * (double)basis.elements[i]));
   arena_free(arena);
 }
 

@@ -61,6 +61,12 @@ static LLVMValueRef emit_uniform(Object *object, LLVMValueRef philox) {
   return function;
 }
 
+LLVMValueRef emit_square_root(Object *object, LLVMValueRef x) {
+  LLVMTypeRef type = LLVMTypeOf(x);
+  unsigned root = LLVMLookupIntrinsicID("llvm.sqrt", 9);
+  return glue_call(object, LLVMGetIntrinsicDeclaration(object->emitter.module, root, &type, 1), &x, 1);
+}
+
 /* ---- Box and Muller ---- */
 
 /* -2 log u */
@@ -125,9 +131,7 @@ static LLVMValueRef emit_normal(Object *object, LLVMValueRef philox) {
   LLVMValueRef second = LLVMBuildUIToFP(builder, high_word(&d, both), d.real, "");
   LLVMValueRef u = LLVMBuildFMul(builder, LLVMBuildFAdd(builder, first, number(&d, 1), ""), scale, "");
   LLVMValueRef radius = minus_two_log(&d, u);
-  unsigned root = LLVMLookupIntrinsicID("llvm.sqrt", 9);
-  LLVMValueRef square_root = LLVMGetIntrinsicDeclaration(object->emitter.module, root, &d.real, 1);
-  radius = glue_call(object, square_root, &radius, 1);
+  radius = emit_square_root(object, radius);
   LLVMValueRef turned = turned_cosine(&d, LLVMBuildFMul(builder, second, scale, ""));
   LLVMBuildRet(builder, LLVMBuildFMul(builder, radius, turned, ""));
   return function;

@@ -100,7 +100,11 @@ typedef struct Draws {
   LLVMValueRef uniform; /* float (i64 index, key) */
   LLVMValueRef normal;  /* double (i64 index, key) */
 } Draws;
-Draws emit_draws(Object *object, bool uniform, bool normal); /* those that are wanted, else NULL */
+Draws emit_draws(Object *object, bool uniform, bool normal);   /* those that are wanted, else NULL */
+LLVMValueRef emit_square_root(Object *object, LLVMValueRef x); /* one instruction: no libm */
+/* orthogonal.c: void (ptr to, ptr symbol, i64 rows, i64 columns, i32 key, double gain). place: i64 (symbol, index), where an
+ * element of the canonical order lies. */
+LLVMValueRef emit_orthogonal(Object *object, const Draws *draws, LLVMValueRef place);
 LLVMValueRef emit_random_key(Object *object, const Draws *draws, LLVMValueRef stream, LLVMValueRef key);
 /* ---- requirements.c ---- */
 /* i32: the first version whose processor this is able to be, -1: none. */

@@ -9,10 +9,11 @@
 
 #include <string.h>
 
-/* One record: {i64 offset, i64 count, i32 kind, i32 stream, double a, double b, ptr array, i64 symbol}. */
+/* One record: {i64 offset, i64 count, i32 kind, i32 stream, double a, double b, ptr array, i64 symbol}. What a and b are, the
+ * kind says: UNIFORM: from a on, so far as b; NORMAL: deviation a; ORTHOGONAL: gain a, and b rows. */
 enum { RECORD_OFFSET = 0, RECORD_COUNT = 8, RECORD_KIND = 16, RECORD_STREAM = 20, RECORD_A = 24, RECORD_B = 32 };
 enum { RECORD_ARRAY = 40, RECORD_SYMBOL = 48, RECORD_FIELDS = 8, RECORD_BYTES = 56 };
-enum { DRAW_COPY, DRAW_WORDS, DRAW_BYTES, DRAW_UNIFORM, DRAW_NORMAL, DRAW_SEED, DRAW_KINDS };
+enum { DRAW_COPY, DRAW_WORDS, DRAW_BYTES, DRAW_UNIFORM, DRAW_NORMAL, DRAW_ORTHOGONAL, DRAW_SEED, DRAW_KINDS };
 
 /* ---- the table ---- */
 
@@ -63,7 +64,8 @@ static bool describe_draw(Object *object, int symbol_index, LLVMValueRef *record
     count = bytes;
   } else {
     CHECK(symbol->type.dtype == F32);
-    kind = init->kind == INIT_UNIFORM ? DRAW_UNIFORM : DRAW_NORMAL;
+    kind = init->kind == INIT_UNIFORM ? DRAW_UNIFORM : init->kind == INIT_NORMAL ? DRAW_NORMAL : DRAW_ORTHOGONAL;
+    if (kind == DRAW_ORTHOGONAL) b = symbol->type.rank > 0 ? (double)symbol->type.size[0]->value : 1;
     if (kind == DRAW_UNIFORM) a = (float)init->a, b = (float)init->b - (float)init->a;
   }
   LLVMTypeRef real = LLVMDoubleTypeInContext(object->emitter.context);
@@ -106,6 +108,7 @@ typedef struct Filling {
   LLVMValueRef seed, record, to, count, stream;
   LLVMValueRef key;           /* of this symbol's random stream */
   LLVMValueRef symbol, place; /* its description; the function of emit_place */
+  LLVMValueRef orthogonal;    /* the function of emit_orthogonal, where it is used */
 } Filling;
 
 static void fill_copy(Filling *f) {
@@ -160,13 +163,21 @@ static void fill_normal(Filling *f) {
   turns_close(f->object, &turns, NULL);
 }
 
+static void fill_orthogonal(Filling *f) {
+  LLVMValueRef rows = LLVMBuildFPToSI(f->builder, record_number(f, RECORD_B), f->object->emitter.i64, "");
+  LLVMValueRef columns = LLVMBuildSDiv(f->builder, f->count, rows, "");
+  LLVMValueRef arguments[] = {f->to, f->symbol, rows, columns, f->key, record_number(f, RECORD_A)};
+  glue_call(f->object, f->orthogonal, arguments, COUNT_OF(arguments));
+}
+
 /* i32[2], the low word first: the bytes of the uint64_t. */
 static void fill_seed(Filling *f) { glue_store(f->object, f->seed, f->to, 0); }
 
 static void emit_kinds(Filling *f, const bool *used) {
   static void (*const fill[DRAW_KINDS])(Filling *) = {
       [DRAW_COPY] = fill_copy,       [DRAW_WORDS] = fill_words,   [DRAW_BYTES] = fill_bytes,
-      [DRAW_UNIFORM] = fill_uniform, [DRAW_NORMAL] = fill_normal, [DRAW_SEED] = fill_seed,
+      [DRAW_UNIFORM] = fill_uniform, [DRAW_NORMAL] = fill_normal, [DRAW_ORTHOGONAL] = fill_orthogonal,
+      [DRAW_SEED] = fill_seed,
   };
   Object *object = f->object;
   LLVMBasicBlockRef after = glue_block(object);
@@ -183,12 +194,20 @@ static void emit_kinds(Filling *f, const bool *used) {
   LLVMPositionBuilderAtEnd(f->builder, after);
 }
 
-static void emit_fillings(Object *object, const Draws *draws, const DrawTable *table, LLVMValueRef place,
-                          LLVMValueRef state, LLVMValueRef seed) {
+/* The functions that init calls. */
+typedef struct Helpers {
+  Draws draws;
+  LLVMValueRef place, orthogonal;
+} Helpers;
+
+static void emit_fillings(Object *object, const Helpers *helpers, const DrawTable *table, LLVMValueRef state,
+                          LLVMValueRef seed) {
+  const Draws *draws = &helpers->draws;
   LLVMBuilderRef builder = object->emitter.builder;
   LLVMTypeRef i32 = object->emitter.i32, i64 = object->emitter.i64;
   if (table->count == 0) return;
-  Filling f = {.object = object, .builder = builder, .draws = draws, .seed = seed, .place = place};
+  Filling f = {.object = object, .builder = builder, .draws = draws, .seed = seed, .place = helpers->place};
+  f.orthogonal = helpers->orthogonal;
   LLVMValueRef low = LLVMBuildTrunc(builder, seed, i32, "");
   LLVMValueRef high = LLVMBuildTrunc(builder, LLVMBuildLShr(builder, seed, glue_long(object, 32), ""), i32, "");
   Turns turns;
@@ -204,7 +223,7 @@ static void emit_fillings(Object *object, const Draws *draws, const DrawTable *t
   turns_close(object, &turns, NULL);
 }
 
-static void emit_init(Object *object, const Draws *draws, const DrawTable *table, LLVMValueRef place) {
+static void emit_init(Object *object, const Helpers *helpers, const DrawTable *table) {
   LLVMBuilderRef builder = object->emitter.builder;
   LLVMValueRef state = LLVMGetParam(object->init, 0), seed = LLVMGetParam(object->init, 1);
   glue_begin(object, object->init);
@@ -214,7 +233,7 @@ static void emit_init(Object *object, const Draws *draws, const DrawTable *table
   LLVMValueRef zero = LLVMConstNull(object->emitter.i8);
   LLVMBuildMemSet(builder, state, zero, glue_long(object, object->layout.bytes), STATE_ALIGN);
   glue_store(object, LLVMBuildZExt(builder, version, object->emitter.i64, ""), state, 0);
-  emit_fillings(object, draws, table, place, state, seed);
+  emit_fillings(object, helpers, table, state, seed);
   LLVMBuildRet(builder, glue_int(object, NN_OK));
 }
 
@@ -350,9 +369,11 @@ void declare_state_functions(Object *object) {
 
 void emit_state_functions(Object *object) {
   DrawTable table = draw_table(object);
-  Draws draws = emit_draws(object, table.used[DRAW_UNIFORM], table.used[DRAW_NORMAL]);
-  LLVMValueRef find = emit_find(object), place = emit_place(object);
-  emit_init(object, &draws, &table, place);
+  bool orthogonal = table.used[DRAW_ORTHOGONAL];
+  Helpers helpers = {.draws = emit_draws(object, table.used[DRAW_UNIFORM], table.used[DRAW_NORMAL] || orthogonal)};
+  LLVMValueRef find = emit_find(object), place = helpers.place = emit_place(object);
+  if (orthogonal) helpers.orthogonal = emit_orthogonal(object, &helpers.draws, place);
+  emit_init(object, &helpers, &table);
   emit_move(object, object->get, find, place, true);
   emit_move(object, object->set, find, place, false);
   emit_error(object);

@@ -56,16 +56,6 @@ static bool find_versions(Object *object, Failure *failure) {
   return true;
 }
 
-static bool check_initialisers(const Module *module, Failure *failure) {
-  for (int k = 0; k < module->symbols.count; k++) {
-    const Symbol *symbol = &module->symbols.items[k];
-    if (symbol->init.kind != INIT_ORTHOGONAL) continue;
-    return fail(failure, EXIT_INPUT, "%s: compiled models can't draw orthogonal weights yet; start it by normal or xavier",
-                symbol->name);
-  }
-  return true;
-}
-
 /* Loop strength reduction takes 40% of the time and gains nothing, as the emitters hoist addresses themselves; scheduling
  * for the second time takes 10%. */
 static void set_llvm_options(void) {
@@ -276,8 +266,8 @@ int object_make(const Module *module, Plan *const *plans, int count, const Codeg
   object.parts = NEW_ARRAY(object.arena, Part, parts);
   object.nparts = parts;
   set_llvm_handlers();
-  bool good = interface_verify(module, failure) && check_initialisers(module, failure) &&
-              find_architecture(&object, failure) && find_versions(&object, failure) && make(&object, output, failure);
+  bool good = interface_verify(module, failure) && find_architecture(&object, failure) && find_versions(&object, failure) &&
+              make(&object, output, failure);
   for (int k = 0; k < parts; k++) {
     if (good) made[k] = object.parts[k].made;
     end_part(&object.parts[k]);

@@ -74,6 +74,9 @@ static void add_symbols(Module *module) {
   module_add_symbol(module, "scale", vector, true, uniform, &place);
   Initialiser array = {.kind = INIT_ARRAY, .array = written}, seven = {.kind = INIT_NUMBER, .a = 7};
   module_add_symbol(module, "written", type_of(F32, 1, &four), true, array, &place);
+  Initialiser orthogonal = {.kind = INIT_ORTHOGONAL, .a = 1.5};
+  module_add_symbol(module, "tall", matrix(module, four, 3), true, orthogonal, &place);
+  module_add_symbol(module, "wide", matrix(module, three, 7), true, orthogonal, &place);
   module_add_symbol(module, "sevens", type_of(I32, 1, &three), false, seven, &place);
   module_add_symbol(module, "truths", type_of(BOOL, 1, &three), false, seven, &place);
   module_add_symbol(module, "nn.seed", type_of(I32, 1, &two), false, (Initialiser){.kind = INIT_NUMBER}, &place);
