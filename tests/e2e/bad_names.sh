@@ -42,6 +42,6 @@ for name in int switch class NULL run state nn_run int64_t; do
 done
 for name in init get set error model; do
   printf 'model m\nfn %s(x: [3]) -> y = x + 1\n' $name > own.nn
-  bad 2 "can't be named $name" "$NNC" own.nn -o own.o
+  bad 2 "own.nn:2:4: error: an entry can't be named '$name'" "$NNC" own.nn -o own.o
 done
 finish
