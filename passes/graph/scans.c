@@ -101,9 +101,9 @@ static void insert_turn(Module *module, const Map *map, int at, bool stacked, Ma
     for (int t = 0; t < result->axis[a].nterms; t++) result->axis[a].dim[t] += result->axis[a].dim[t] >= at;
 }
 
-Space space_with_turn(Module *module, const Space *space, const Dim *trips, int at, const bool *stacked) {
-  Space result = {
-      .ndims = space->ndims + 1, .nresult = space->nresult + (at < space->nresult || at == 0), .nmaps = space->nmaps};
+Space space_with_turn(Module *module, const Space *space, const Dim *trips, bool folded, const bool *stacked) {
+  int at = folded ? space->nresult : 0;
+  Space result = {.ndims = space->ndims + 1, .nresult = space->nresult + !folded, .nmaps = space->nmaps};
   for (int d = 0; d < result.ndims; d++) result.extent[d] = d == at ? trips : space->extent[d - (d > at)];
   for (int k = 0; k < space->nmaps; k++) insert_turn(module, &space->map[k], at, stacked[k], &result.map[k]);
   return result;
@@ -151,7 +151,7 @@ static Id build_ahead(Outside *outside, Id id) {
   if (node->op == OP_reshape) return graph_reshape(outside->to, copy.operands[0], copy.type.rank, copy.type.size);
   if (node->op == OP_concat) copy.index++;
   if (node->space) {
-    Space space = space_with_turn(module, node->space, outside->scan->trips, 0, stacked);
+    Space space = space_with_turn(module, node->space, outside->scan->trips, false, stacked);
     copy.space = arena_copy(module->arena, &space, sizeof space);
   }
   return graph_add(outside->to, &copy);

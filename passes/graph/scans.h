@@ -35,8 +35,9 @@ typedef struct Outside {
 Outside outside_new(Graph *to, const Scan *scan, const Id *operands, const Depends *depends);
 /* What stands for an invariant node or one that is ahead. */
 Id outside_build(Outside *outside, Id id);
-/* The space of a node of the body with the turn as dim `at`; operands whose values are stacked get a first axis for it. */
-Space space_with_turn(Module *module, const Space *space, const Dim *trips, int at, const bool *stacked);
+/* The space of a node of the body with the turn as the result's first dim or, folded, as the first of those that are folded;
+ * operands whose values are stacked get a first axis for it. */
+Space space_with_turn(Module *module, const Space *space, const Dim *trips, bool folded, const bool *stacked);
 
 /* What a scan is given beside what it has: a node of the body becomes a slice or a capture, another is yielded too, others
  * are replaced by a rule (its own scans' bodies are left alone). */

@@ -107,7 +107,7 @@ static Id sum_outside(Stack *stack, Id id) {
     operands[k] = stacked(stack, node->operands[k]);
     has_turn[k] = stack->depends[node->operands[k]] != INVARIANT;
   }
-  Space space = space_with_turn(to->module, node->space, stack->node->scan->trips, node->space->nresult, has_turn);
+  Space space = space_with_turn(to->module, node->space, stack->node->scan->trips, true, has_turn);
   return node->op == OP_contract ? graph_contract(to, operands[0], operands[1], &space)
                                  : graph_fold(to, OP_fold_sum, operands[0], &space);
 }

@@ -18,10 +18,30 @@ static Id carried_on(Generator *g, Type type, Value carry) {
   return chance(g, 70) ? graph_unary(g->graph, OP_tanh, mixed) : tame(g, other, 1).id;
 }
 
+/* The carry and a product or a fold of this turn's values, as a gradient by what all turns share has it. */
+static Id summed(Generator *g, Type type, Value carry) {
+  Graph *graph = g->graph;
+  Type wide = {.dtype = F32, .rank = type.rank + 1, .size = {number_dim(g, 1 + below(g, 4))}};
+  for (int k = 0; k < type.rank; k++) wide.size[k + 1] = type.size[k];
+  if (type.rank != 2 || chance(g, 30)) {
+    bool folded[MAX_RANK] = {true};
+    Id values = tame(g, alike(g, F32, &wide), 1).id;
+    return graph_binary(graph, OP_add, carry.id, graph_fold_axes(graph, OP_fold_sum, values, folded, false));
+  }
+  Type left = {.dtype = F32, .rank = 2, .size = {wide.size[0], type.size[0]}};
+  Type right = {.dtype = F32, .rank = 2, .size = {wide.size[0], type.size[1]}};
+  Space space = {.ndims = 3, .nresult = 2, .nmaps = 2, .extent = {type.size[0], type.size[1], wide.size[0]}};
+  space.map[0] = (Map){.naxes = 2, .axis = {axis_of(g->module, 2), axis_of(g->module, 0)}};
+  space.map[1] = (Map){.naxes = 2, .axis = {axis_of(g->module, 2), axis_of(g->module, 1)}};
+  Id a = tame(g, alike(g, F32, &left), 1).id, b = tame(g, alike(g, F32, &right), 1).id;
+  return graph_binary(graph, OP_add, carry.id, graph_contract(graph, a, b, &space));
+}
+
 typedef struct ScanDraft {
   Scan scan;
   Id operands[8];
   Value carries[3];
+  bool sums[3]; /* nothing else reads the carry: each turn adds to it */
   int count;
 } ScanDraft;
 
@@ -36,7 +56,9 @@ static void add_carry(Generator *g, Generator *body, ScanDraft *loop) {
   Value start = tame(g, alike(g, type.dtype, &type), type.dtype == F32 ? 1 : 100);
   double reach = type.dtype == F32 ? 1 : 100;
   parameter(body, "c", loop->scan.ncarry, type, -reach, reach);
-  loop->carries[loop->scan.ncarry++] = body->pool.items[body->pool.count - 1];
+  loop->sums[loop->scan.ncarry] = type.dtype == F32 && chance(g, 30);
+  loop->carries[loop->scan.ncarry] = body->pool.items[body->pool.count - 1];
+  if (loop->sums[loop->scan.ncarry++]) body->pool.count--;
   loop->operands[loop->count++] = start.id;
 }
 
@@ -84,12 +106,15 @@ bool make_scan(Generator *g) {
   for (int k = below(g, 3); k > 0; k--) add_capture(g, &body, &loop);
   make_some(&body, 1 + below(g, 5));
   for (int k = 0; k < loop.scan.ncarry; k++) {
-    give(&body, "c", k, carried_on(&body, *type_of_value(&body, loop.carries[k]), loop.carries[k]));
+    Type type = *type_of_value(&body, loop.carries[k]);
+    give(&body, "c", k, loop.sums[k] ? summed(&body, type, loop.carries[k]) : carried_on(&body, type, loop.carries[k]));
   }
   add_yields(&body, &loop);
   Id pair = graph_scan(g->graph, &loop.scan, loop.operands);
-  for (int k = 0; k < loop.scan.ncarry; k++)
-    keep(g, graph_pick(g->graph, pair, k), loop.carries[k].low, loop.carries[k].high);
+  for (int k = 0; k < loop.scan.ncarry; k++) {
+    double reach = loop.sums[k] ? 1 + 4 * (double)loop.scan.trips->high : loop.carries[k].high;
+    keep(g, graph_pick(g->graph, pair, k), -reach, reach);
+  }
   for (int k = 0; k < loop.scan.nyield; k++) { keep(g, graph_pick(g->graph, pair, loop.scan.ncarry + k), -16, 16); }
   return true;
 }
