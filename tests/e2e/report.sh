@@ -15,6 +15,8 @@ wrong=$(sed -n 's/.*<p>\([0-9]*\) of 360 test rows.*/\1/p' run.html)
 accuracy=$(tail -1 run.csv | cut -d, -f7)
 awk -v w="$wrong" -v a="$accuracy" 'BEGIN { exit !(w > 0 && (1 - a) * 360 - w < 0.5 && w - (1 - a) * 360 < 0.5) }' ||
   fail "$wrong mistakes, but an accuracy of $accuracy"
+sed -n 's/.*, taken for .* (\([0-9.e-]*\))<.*/\1/p' run.html > sureness
+[ "$(grep -c '' sureness)" -gt 1 ] && sort -gr sureness | cmp -s - sureness || fail 'the surest mistakes do not come first'
 expect 0 '' train --epochs 3 --report cached.html -q # the code comes from the cache now, the picture of its memory does not
 grep -q 'A step.s buffers over its launches' cached.html || fail 'no picture of the memory where the code was in the cache'
 for turn in new kept; do expect 0 '"live_bytes"' "$NNC" show "$digits" --json; done
