@@ -220,41 +220,61 @@ static void add_memory(const Train *train, Text *out) {
 
 /* ---- profile ---- */
 
-/* The text of "model.nn:12", the first of a kernel's lines, if that is the model's own file. */
-static void add_source(const Train *train, const char *lines, const char *source, Text *out) {
-  const char *path = train->settings->words.items[0], *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
-  const char *colon = strchr(lines, ':');
-  if (!source || !colon || strncmp(lines, name, strlen(name)) != 0 || lines[strlen(name)] != ':') return;
-  long line = strtol(colon + 1, NULL, 10);
-  for (long k = 1; k < line && source; k++) {
-    source = strchr(source, '\n');
-    if (source) source++;
+/* The text of line "model.nn:12" of one of the model's files; NULL if it is in none of them. */
+static const char *source_line(Arena *arena, const Program *program, const char *line) {
+  const char *colon = strrchr(line, ':');
+  for (int k = 0; program && colon && k < program->module->sources.count; k++) {
+    const Source *source = program->module->sources.items[k];
+    const char *slash = strrchr(source->name, '/'), *name = slash ? slash + 1 : source->name, *at = source->text;
+    if (strlen(name) != (size_t)(colon - line) || memcmp(name, line, strlen(name)) != 0) continue;
+    for (long left = strtol(colon + 1, NULL, 10); left > 1 && at; left--)
+      at = strchr(at, '\n') ? strchr(at, '\n') + 1 : NULL;
+    if (!at) return NULL;
+    at += strspn(at, " ");
+    return arena_format(arena, "%.*s", (int)MIN(strcspn(at, "\r\n"), (size_t)60), at);
   }
-  if (!source) return;
-  while (*source == ' ') source++;
-  char text[64];
-  snprintf(text, sizeof text, "%.*s", (int)MIN(strcspn(source, "\r\n"), sizeof text - 1), source);
-  text_add(out, " ");
-  add_code(out, text);
+  return NULL;
 }
 
-static void add_launch(const Train *train, const nn_entry *entry, int launch, double all, const char *source, Text *out) {
+/* The lines that all kernels of a launch come from, each once. */
+static void add_lines(const Train *train, const nn_kernel *kernels, int count, Text *out) {
+  enum { MOST_LINES = 5 };
+  Arena *arena = arena_new();
+  Vec(const char *) lines = {0};
+  for (int k = 0; k < count; k++) {
+    char *rest, *list = arena_format(arena, "%s", kernels[k].lines);
+    for (char *line = strtok_r(list, ", ", &rest); line; line = strtok_r(NULL, ", ", &rest)) {
+      int known = 0;
+      while (known < lines.count && strcmp(lines.items[known], line) != 0) known++;
+      if (known == lines.count) PUSH(arena, &lines, line);
+    }
+  }
+  for (int k = 0; k < MIN(lines.count, MOST_LINES); k++) {
+    const char *text = source_line(arena, train->machine->program, lines.items[k]);
+    text_add(out, k ? "<br>" : "");
+    markup_text(out, lines.items[k]);
+    text_add(out, " ");
+    if (text) add_code(out, text);
+  }
+  if (lines.count > MOST_LINES) text_add(out, "<br>and %d lines more", lines.count - MOST_LINES);
+  arena_free(arena);
+}
+
+static void add_launch(const Train *train, const nn_entry *entry, int launch, double all, Text *out) {
   const Profile *profile = &train->profile;
   double seconds = profile->seconds[launch];
   const nn_kernel *first = &entry->kernels[entry->launches[launch].first_kernel];
+  int count = entry->launches[launch].kernels;
   text_add(out, "<tr><td>");
-  for (int k = 0; k < entry->launches[launch].kernels; k++) {
+  for (int k = 0; k < count; k++) {
     text_add(out, k ? ", " : "");
     markup_text(out, first[k].name);
   }
   text_add(out,
-           "</td><td>%.4g</td><td>%.1f%%</td><td class=\"text\"><span class=\"bar\" style=\"width:%.0fpx\"></span></td>",
+           "</td><td>%.4g</td><td>%.1f%%</td><td class=\"text\"><span class=\"bar\" style=\"width:%.0fpx\"></span></td>"
+           "<td class=\"text\">",
            1e3 * seconds / (double)MAX(profile->calls, 1), 100 * seconds / all, 100 * seconds / all);
-  text_add(out, "<td class=\"text\">");
-  if (entry->launches[launch].kernels > 0) {
-    markup_text(out, first->lines);
-    add_source(train, first->lines, source, out);
-  }
+  add_lines(train, first, count, out);
   text_add(out, "</td></tr>\n");
 }
 
@@ -270,10 +290,6 @@ static void add_profile(const Train *train, Text *out) {
   Arena *arena = arena_new();
   bool *shown = NEW_ARRAY(arena, bool, entry->nlaunches + 1);
   double all = 1e-12;
-  char *source = NULL;
-  size_t length;
-  Failure none = {0};
-  if (machine->program) read_file(arena, train->settings->words.items[0], &source, &length, &none);
   for (int l = 0; l < entry->nlaunches; l++) all += train->profile.seconds[l];
   text_add(out,
            "<p>Of %lld steps, %.4g ms each in %d launches; the ones that took most:</p>\n<table><tr><th>kernels</th>"
@@ -284,7 +300,7 @@ static void add_profile(const Train *train, Text *out) {
     for (int l = 0; l < entry->nlaunches; l++)
       if (!shown[l] && (most < 0 || train->profile.seconds[l] > train->profile.seconds[most])) most = l;
     shown[most] = true;
-    add_launch(train, entry, most, all, source, out);
+    add_launch(train, entry, most, all, out);
   }
   text_add(out, "</table>\n");
   arena_free(arena);

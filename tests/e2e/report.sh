@@ -7,7 +7,7 @@ expect 0 '' train --epochs 3 --plot run.svg --report run.html --log run.csv -q
 [ "$(grep -o '<g transform' run.svg | grep -c '')" = 2 ] || fail 'there is not one chart for loss and one for acc'
 for text in '>training<' '>test<' '>epoch<' '>loss' '>acc'; do grep -qF -- "$text" run.svg || fail "run.svg lacks $text"; done
 for text in '<title>digits: training</title>' 'data:image/png;base64,' ', taken for ' 'net.conv1' '13706' 'scratch of a step' \
-  'ms a step' 'digits.nn:' 'test-every 5' '</html>'; do
+  'ms a step' 'digits.nn:29 <code>loss = cross_entropy(z, y)<' 'test-every 5' '</html>'; do
   grep -qF -- "$text" run.html || fail "run.html lacks $text"
 done
 ! grep -v 'xmlns="http://www.w3.org/2000/svg"' run.html | grep -qE 'https?://|<script|<link' || fail 'the page wants a network'
