@@ -28,6 +28,16 @@ static uint64_t hash_of_sources(const Module *module) {
   return hash;
 }
 
+/* A plan that was edited by hand can be wrong in ways that its grammar allows. Launches are there from pass order on. */
+static bool plan_holds(const Program *program, const Plan *plan, Failure *failure) {
+  Text why = {0};
+  if (plan->after && pass_by_name(plan->after) < PASS_order) return true;
+  bool good = plan_verify(plan, &why);
+  if (!good) fail(failure, EXIT_INPUT, "%.300s: %s", program->path, why.bytes);
+  text_free(&why);
+  return good;
+}
+
 /* Plans in the order of the module's entries, one for each: a text that was cut down may lack some. */
 static bool place_plans(Module *module, Program *program, Plan **plans, int count, Failure *failure) {
   program->plans = NEW_ARRAY(module->arena, Plan *, module->entries.count + 1);
@@ -44,6 +54,7 @@ static bool place_plans(Module *module, Program *program, Plan **plans, int coun
     if (after && (pass_by_name(after) == PASS_COUNT || !pass_info[pass_by_name(after)].on_plans))
       return fail(failure, EXIT_INPUT, "%.300s: plan %s after %s: there is no such pass", program->path, entry->name,
                   after);
+    if (!plan_holds(program, program->plans[k], failure)) return false;
   }
   return true;
 }

@@ -409,6 +409,43 @@ static bool check_names(const Check *check) {
   return true;
 }
 
+/* ---- memory ---- */
+
+static bool lives_meet(const Buffer *a, const Buffer *b) { return a->first < b->last && b->first < a->last; }
+
+/* At the bounds: what lives at the same time lies apart, and all of it inside the arena. */
+static bool check_arena(const Check *check, Id id) {
+  const Plan *plan = check->plan;
+  const Buffer *buffer = &plan->buffers.items[id];
+  if (buffer->memory != MEMORY_ARENA || !buffer->bytes) return true;
+  if (buffer->offset < 0 || buffer->bytes->high > plan->arena_bytes - buffer->offset) {
+    return wrong(check, "%%%d reaches outside the arena of %lld bytes", id, (long long)plan->arena_bytes);
+  }
+  for (Id other = 1; other < id; other++) {
+    const Buffer *beside = &plan->buffers.items[other];
+    if (beside->memory != MEMORY_ARENA || !beside->bytes || !lives_meet(buffer, beside)) continue;
+    bool apart =
+        beside->offset + beside->bytes->high <= buffer->offset || buffer->offset + buffer->bytes->high <= beside->offset;
+    if (!apart) return wrong(check, "%%%d and %%%d share memory while both are in use", other, id);
+  }
+  return true;
+}
+
+static bool check_memory(const Check *check) {
+  const Plan *plan = check->plan;
+  if (plan->after) return true; /* not placed yet */
+  for (int k = 0; k < plan->kernels.count; k++) {
+    int64_t bytes = kernel_local_bytes(plan, k);
+    if (bytes <= plan->local_bytes) continue;
+    return wrong(check, "kernel %s needs %lld bytes of local memory, the plan has %lld", plan->kernels.items[k].name,
+                 (long long)bytes, (long long)plan->local_bytes);
+  }
+  for (Id id = 1; id < plan->buffers.count; id++) {
+    if (!check_arena(check, id)) return false;
+  }
+  return true;
+}
+
 bool plan_verify(const Plan *plan, Text *why) {
   Arena *arena = arena_new();
   Check check = {.plan = plan, .why = why};
@@ -416,7 +453,7 @@ bool plan_verify(const Plan *plan, Text *why) {
   bool good = check_names(&check);
   for (Id id = 1; good && id < plan->buffers.count; id++) good = check_buffer(&check, id);
   for (int k = 0; good && k < plan->kernels.count; k++) good = check_kernel(&check, k);
-  good = good && check_launches(&check);
+  good = good && check_launches(&check) && check_memory(&check);
   arena_free(arena);
   return good;
 }

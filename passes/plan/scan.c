@@ -6,6 +6,23 @@
  * in memory, so that nothing of the outer graph is computed again in each turn. */
 #include "passes/plan/lowering.h"
 
+#include <string.h>
+
+/* The counter of a loop, 0..trips-1. Its name is that of no other size: graphs inside graphs are all called "scan". */
+static int add_turn(Module *module, const char *graph, Id id, const Dim *trips) {
+  const char *name = NULL;
+  for (int copy = 1, taken = 1; taken; copy++) {
+    name = copy == 1 ? arena_format(module->arena, "%s.turn%d", graph, id)
+                     : arena_format(module->arena, "%s.turn%d_%d", graph, id, copy);
+    taken = 0;
+    for (int k = 0; k < module->dims.count; k++) taken |= strcmp(module->dims.items[k].name, name) == 0;
+  }
+  int turn = module_add_dim(module, name, 0, MAX(trips->high - 1, 0), 1, NULL);
+  module->dims.items[turn].turn = true;
+  module->dims.items[turn].below = trips;
+  return turn;
+}
+
 static Lowering *body_of(Lowering *lowering, Id id) {
   const Scan *scan = graph_node(lowering->graph, id)->scan;
   if (!lowering->bodies[id]) {
@@ -14,10 +31,7 @@ static Lowering *body_of(Lowering *lowering, Id id) {
     body->module = lowering->module;
     body->inlined = lowering->inlined;
     body->bodies = NEW_ARRAY(lowering->module->arena, Lowering *, scan->body->nodes.count);
-    const char *name = arena_format(lowering->module->arena, "%s.turn%d", lowering->graph->name, id);
-    body->turn = module_add_dim(lowering->module, name, 0, MAX(scan->trips->high - 1, 0), 1, NULL);
-    lowering->module->dims.items[body->turn].turn = true;
-    lowering->module->dims.items[body->turn].below = scan->trips;
+    body->turn = add_turn(lowering->module, lowering->graph->name, id, scan->trips);
     body->first_slice = 1 + scan->ncarry;
     body->end_slice = body->first_slice + scan->nslice;
     choose_roots(body);

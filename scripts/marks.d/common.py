@@ -9,7 +9,7 @@ import struct
 import subprocess
 import time
 
-ORDER = ["digits", "mnist", "models", "programs", "bits", "speed", "launches", "memory", "compile", "object", "build",
+ORDER = ["digits", "mnist", "models", "programs", "bits", "speed", "tries", "launches", "memory", "compile", "object", "build",
          "compilers"]
 PROGRAMS = ["perceptron", "linreg", "lenet", "resnet18", "sentiment", "gan"]
 
