@@ -1,5 +1,5 @@
-# scripts/canvases: what it scores is what the truth says, and what it makes fits its own boxes (on digits drawn here, so that
-# nothing has to be fetched).
+# scripts/canvases: what it scores is what the truth says, and what it makes fits its own boxes (on digits drawn here, so
+# that nothing has to be fetched).
 . "$(dirname "$0")/common.bash"
 
 cat > check.py << 'END_OF_CHECK'
@@ -44,7 +44,8 @@ for at in range(64):
     masks[128 + at] = float(at < 32)             # half of the second canvas's 3 and 24 pixels besides: 8 of 40
 found("right.npz", [a, b, c, none], [0.9, 0.8, 0.7, 0], [3, 5, 3, -1], masks=canvases.npy("f4", [2, 2, 8, 8], masks.tobytes()))
 found("wrong.npz", [a, b, c, none], [0.9, 0.8, 0.7, 0], [4, 4, 4, -1])
-# of two 3s one is found, behind a false one: precisions 0, 1/2 at recalls 0, 1/2, so an average precision of 1/4; the 5 is right
+# of two 3s one is found, behind a false one: precisions 0, 1/2 at recalls 0, 1/2, so an average precision of 1/4; the 5 is
+# right
 found("mixed.npz", [a, b, b, none], [0.5, 0.8, 0.9, 0], [3, 5, 3, -1])
 
 # a canvas with one bar of ink in a digit of 28 x 28
