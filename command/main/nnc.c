@@ -3,6 +3,7 @@
 #include "command/program.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <string.h>
 
 static const Command *const commands[] = {&command_train, &command_run, &command_bench, &command_diff, &command_show};
@@ -54,6 +55,7 @@ int main(int argc, char **argv) {
     print_help();
     return EXIT_INPUT;
   }
+  signal(SIGXFSZ, SIG_IGN); /* a write beyond a limit on the size of files fails then, and is told */
   Arena *arena = arena_new();
   Failure failure = {0};
   int code = 0;
