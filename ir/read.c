@@ -408,6 +408,12 @@ static void read_entry(Reader *reader, GraphKind kind) {
   graph->place = place;
   read_graph(reader, graph);
   PUSH(reader->cursor.arena, &reader->cursor.module->entries, graph);
+  Text why = {0};
+  if (!reader->cursor.failed && !graph_verify(graph, &why)) {
+    error_at(reader->cursor.diagnostics, place, "%s", why.bytes);
+    reader->cursor.failed = true;
+  }
+  text_free(&why);
 }
 
 Module *module_read(Arena *arena, Diagnostics *diagnostics, const Source *source) {

@@ -78,7 +78,7 @@ Id order_overwriters(Plan *plan, int first) {
     ordered[done++] = plan->kernels.items[left[pick]];
     memmove(left + pick, left + pick + 1, (size_t)(--nleft - pick) * sizeof *left);
   }
-  memcpy(plan->kernels.items + first, ordered, (size_t)done * sizeof *ordered);
+  for (int k = 0; k < done; k++) plan->kernels.items[first + k] = ordered[k];
   plan->kernels.count = first + done;
   return 0;
 }
