@@ -13,22 +13,22 @@ nnc_knows(passes nnc_ir)
 nnc_knows(codegen nnc_ir nnc_llvm)
 nnc_knows(command nnc_frontend nnc_passes nnc_codegen nnc_runtime nnc_ir nnc_cjson ZLIB::ZLIB PNG::PNG ${CMAKE_DL_LIBS})
 
-# prelude.nn becomes a C array in nnc, so that nnc is one file.
-set(PRELUDE ${CMAKE_SOURCE_DIR}/frontend/prelude.nn)
-if(EXISTS ${PRELUDE})
-  set(PRELUDE_C ${CMAKE_BINARY_DIR}/prelude.c)
-  add_custom_command(OUTPUT ${PRELUDE_C} DEPENDS ${PRELUDE} ${CMAKE_SOURCE_DIR}/cmake/embed.cmake
-    COMMAND ${CMAKE_COMMAND} -DINPUT=${PRELUDE} -DOUTPUT=${PRELUDE_C} -DNAME=prelude_text -P
+# Text that is part of nnc becomes a C array, so that nnc is one file: the prelude, and what CUDA kernels are made of.
+function(nnc_embed library file name)
+  set(text_c ${CMAKE_BINARY_DIR}/${name}.c)
+  add_custom_command(OUTPUT ${text_c} DEPENDS ${CMAKE_SOURCE_DIR}/${file} ${CMAKE_SOURCE_DIR}/cmake/embed.cmake
+    COMMAND ${CMAKE_COMMAND} -DINPUT=${CMAKE_SOURCE_DIR}/${file} -DOUTPUT=${text_c} -DNAME=${name} -P
             ${CMAKE_SOURCE_DIR}/cmake/embed.cmake)
-  get_target_property(kind nnc_frontend TYPE)
-  if(NOT kind STREQUAL "INTERFACE_LIBRARY")
-    target_sources(nnc_frontend PRIVATE ${PRELUDE_C})
-  endif()
-endif()
+  target_sources(nnc_${library} PRIVATE ${text_c})
+endfunction()
+nnc_embed(frontend frontend/prelude.nn prelude_text)
+nnc_embed(codegen codegen/cuda/prelude.cu cuda_prelude)
 
 if(EXISTS ${CMAKE_SOURCE_DIR}/command/main/nnc.c)
   add_executable(nnc command/main/nnc.c)
   target_link_libraries(nnc PRIVATE nnc_command)
+  # A model for CUDA that is loaded into nnc (model.so) calls the runtime's functions there.
+  target_link_options(nnc PRIVATE "-Wl,--export-dynamic-symbol=nn_cuda_*")
   include(install)
   include(NncAddModel)
   if(EXISTS ${CMAKE_SOURCE_DIR}/models/apps/CMakeLists.txt)

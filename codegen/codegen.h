@@ -4,15 +4,21 @@
 
 #include "ir/plan.h"
 
+typedef struct ExternalFunction {
+  const char *name;
+  void (*address)(void);
+} ExternalFunction;
 typedef struct CodegenOptions {
   const char *cpus;   /* "native", an LLVM name ("x86-64-v3", "znver4", "x86-64"), or several with commas: every
                                 kernel is made for each, and chosen once at the entry, the most able first. NULL: native,
                                 or what suits the triple */
   const char *triple; /* NULL: the host's */
   uint64_t source_hash;
-  const char *compiler; /* "nnc 0.1.0" */
-  bool debug_lines;     /* -g */
-  bool shared;          /* the object is for a .so: it exports nn_model too */
+  const char *compiler;              /* "nnc 0.1.0" */
+  bool debug_lines;                  /* -g */
+  bool shared;                       /* the object is for a .so: it exports nn_model too */
+  const ExternalFunction *externals; /* for loading: what the code may call beside libc's; ends with NULL */
+  const struct CudaCode *cuda;       /* the kernels, of the same plans; NULL: they are made for the processor */
 } CodegenOptions;
 
 typedef enum CodegenOutput { OUTPUT_OBJECT, OUTPUT_ASSEMBLY, OUTPUT_LLVM } CodegenOutput;
@@ -31,7 +37,8 @@ Loaded *codegen_load(const Module *module, Plan *const *plans, int count, const 
 /* The same in two steps, so that the code can be kept: what it is made of is known to this nnc alone. */
 bool codegen_compile(const Module *module, Plan *const *plans, int count, const CodegenOptions *options, Text *code,
                      Failure *failure);
-Loaded *codegen_load_code(const char *model, const char *code, size_t length, Failure *failure);
+Loaded *codegen_load_code(const char *model, const char *code, size_t length, const ExternalFunction *externals,
+                          Failure *failure);
 /* What code depends on beside plans and options, in words: LLVM, and what "native" stands for. */
 bool codegen_circumstances(const CodegenOptions *options, Text *out);
 const struct nn_model *loaded_model(const Loaded *loaded);

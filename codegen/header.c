@@ -14,6 +14,7 @@ enum { WIDTH = 110 }; /* a prototype longer than this is broken */
 typedef struct Header {
   Text *out;
   const Module *module;
+  bool cuda;
   Arena *arena;
   const char *upper; /* "LENET" */
   Vec(const char *) macros;
@@ -235,7 +236,7 @@ static void print_entry(Header *header, const Plan *plan) {
   PRINT(header, " */\n");
   for (int k = 0; k < entry_parameters(graph); k++) print_default(header, graph, &graph->parameters.items[k]);
   const char *bytes = arena_format(header->arena, "%s_SCRATCH_BYTES", upper(header, graph->name));
-  print_macro(header, bytes, entry_scratch_bytes(plan), "at the largest sizes, one worker");
+  print_macro(header, bytes, entry_scratch_bytes(plan, header->cuda), "at the largest sizes, one worker");
   print_scratch_function(header, plan);
   print_entry_function(header, plan);
 }
@@ -293,14 +294,16 @@ static void print_state(Header *header) {
 }
 
 void header_print(const Module *module, Plan *const *plans, int count, const CodegenOptions *options, Text *out) {
-  Header header = {.out = out, .module = module, .arena = arena_new()};
+  Header header = {.out = out, .module = module, .cuda = options->cuda != NULL, .arena = arena_new()};
   header.upper = upper(&header, module->name);
   const char *compiler = options->compiler ? options->compiler : "nnc";
   PRINT(&header, "/* The model %s, compiled by %s. Link its object or library with any C or C++ program.\n", module->name,
         compiler);
   PRINT(&header,
         " *\n * In order, an entry takes: run, state, scratch, sizes, parameters, results (NULL: not computed).\n");
-  PRINT(&header, " * Tensors are dense and row-major; bool is uint8_t, 0 or 1. */\n");
+  PRINT(&header, " * Tensors are dense and row-major; bool is uint8_t, 0 or 1.%s */\n",
+        header.cuda ? "\n * It runs on NVIDIA GPUs: state and scratch are memory from nn_cuda_allocate of libnn's cuda.h."
+                    : "");
   PRINT(&header, "#ifndef %s_MODEL_H\n#define %s_MODEL_H\n\n", header.upper, header.upper);
   PRINT(&header, "#include <stddef.h>\n#include <stdint.h>\n\n");
   PRINT(&header, "#ifdef __cplusplus\nextern \"C\" {\n#endif\n\n%s", run_text);

@@ -74,10 +74,28 @@ bool entry_wants_state(const Plan *plan) {
   return false;
 }
 
-bool entry_wants_scratch(const Plan *plan) { return plan->arena_bytes > 0 || plan->local_bytes > 0; }
+bool buffer_is_callers(const Buffer *buffer) {
+  return buffer->memory == MEMORY_RESULT || (buffer->memory == MEMORY_ARG && buffer->type.rank > 0);
+}
 
-int64_t entry_scratch_bytes(const Plan *plan) {
-  return round_up(plan->arena_bytes, STATE_ALIGN) + round_up(plan->local_bytes, STATE_ALIGN);
+static int64_t staging_bytes(const Plan *plan) {
+  int64_t bytes = 0;
+  for (Id id = 1; id < plan->buffers.count; id++) {
+    const Buffer *buffer = &plan->buffers.items[id];
+    if (!buffer_is_callers(buffer)) continue;
+    const Dim *count = type_count(plan->module, &buffer->type);
+    bytes += round_up((count ? count->high : 0) * plan_element_bytes(buffer->type.dtype), STAGING_ALIGN);
+  }
+  return bytes;
+}
+
+bool entry_wants_scratch(const Plan *plan, bool cuda) {
+  return plan->arena_bytes > 0 || (cuda ? staging_bytes(plan) : plan->local_bytes) > 0;
+}
+
+int64_t entry_scratch_bytes(const Plan *plan, bool cuda) {
+  int64_t rest = cuda ? staging_bytes(plan) : round_up(plan->local_bytes, STATE_ALIGN);
+  return round_up(plan->arena_bytes, STATE_ALIGN) + rest;
 }
 
 bool interface_verify(const Module *module, Failure *failure) {

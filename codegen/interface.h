@@ -12,8 +12,11 @@ int module_declared_dims(const Module *module); /* turns stand behind all of the
 void entry_dims(const Plan *plan, bool *mentioned);
 int entry_parameters(const Graph *graph); /* without the seed, which is a uint64_t of its own in C */
 bool entry_wants_state(const Plan *plan);
-bool entry_wants_scratch(const Plan *plan);
-int64_t entry_scratch_bytes(const Plan *plan); /* at the bounds, one worker */
+bool buffer_is_callers(const Buffer *buffer); /* an array that the caller gives */
+/* For CUDA, arrays of the host are copied to scratch; a task's locals are the device's own. */
+enum { STAGING_ALIGN = 256 };
+bool entry_wants_scratch(const Plan *plan, bool cuda);
+int64_t entry_scratch_bytes(const Plan *plan, bool cuda); /* at the bounds, one worker */
 /* Names of entries that would take another exported symbol's name: a Failure. */
 bool interface_verify(const Module *module, Failure *failure);
 

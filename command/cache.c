@@ -1,6 +1,8 @@
 /* A cache file: what it is, the key's length, the key, the code, and a sum of all of these. */
 #include "command/cache.h"
 
+#include "codegen/cuda/cuda.h"
+
 #include <dirent.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -50,9 +52,12 @@ static void add_sources(const Module *module, Text *key) {
 Cached cache_find(Arena *arena, const Program *program, const Settings *settings) {
   Cached cached = {0};
   CodegenOptions codegen = program_codegen(program, settings);
-  const char *folder = settings->no_cache ? NULL : folder_of_cache(arena);
+  bool cuda = target_is_cuda(settings); /* by a compiler of the user's own, nobody can tell what its code depends on */
+  bool none = settings->no_cache || (cuda && getenv("NNC_NVRTC"));
+  const char *folder = none ? NULL : folder_of_cache(arena);
   if (!folder || !add_program(&cached.key) || !codegen_circumstances(&codegen, &cached.key)) return cached;
   text_add(&cached.key, "no-fuse %d, passed %d\n", settings->no_fuse, program->passed);
+  if (cuda) text_add(&cached.key, "cuda %s\n", settings->gpu ? settings->gpu : cuda_default_architectures);
   add_sources(program->module, &cached.key);
   uint64_t hash = hash_bytes(cached.key.bytes, cached.key.length);
   cached.path = arena_format(arena, "%s/%s.%016llx", folder, program->module->name, (unsigned long long)hash);

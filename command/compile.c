@@ -4,6 +4,7 @@
  * both written or none: where the second cannot be, the first is taken back if it is new. */
 #include "command/compile.h"
 
+#include "codegen/cuda/cuda.h"
 #include "command/commands.h"
 #include "command/tensor.h"
 
@@ -17,14 +18,17 @@ typedef struct Compile {
   const Settings *settings;
   Program program;
   CodegenOptions codegen;
+  CudaCode cuda;    /* the kernels, where the target is cuda and the output holds code */
   const char *base; /* of OUT's name, for the archive's member */
 } Compile;
 
+enum { ANY = 0, CUDA = 1, HAS_CODE = 2 };
 typedef bool (*Maker)(Compile *compile, Text *bytes, Failure *failure);
 typedef struct Kind {
   const char *name;
   Pass until;  /* the last pass that is needed */
   bool header; /* written beside it */
+  int needs;   /* CUDA: of --target; HAS_CODE: kernels are compiled */
   bool binary;
   Maker make;
 } Kind;
@@ -95,12 +99,30 @@ static bool make_dot(Compile *compile, Text *bytes, Failure *failure) {
   return true;
 }
 
+static bool make_cuda(Compile *compile, Text *bytes, Failure *failure) {
+  (void)failure;
+  const Program *program = &compile->program;
+  CudaSource source = cuda_print(program->module, program->plans, program->module->entries.count);
+  text_add_bytes(bytes, source.text.bytes, source.text.length);
+  text_free(&source.text);
+  return true;
+}
+
+/* What was made last: for GPUs that are not yet. */
+static bool make_ptx(Compile *compile, Text *bytes, Failure *failure) {
+  (void)failure;
+  const Text *ptx = &compile->cuda.images.items[compile->cuda.images.count - 1].bytes;
+  text_add_bytes(bytes, ptx->bytes, ptx->length);
+  return true;
+}
+
 static const Kind kinds[] = {
-    {"o", PASS_COUNT, true, true, make_object},     {"a", PASS_COUNT, true, true, make_static},
-    {"so", PASS_COUNT, true, true, make_shared},    {"h", PASS_COUNT, false, false, make_header},
-    {"ll", PASS_COUNT, false, false, make_llvm},    {"s", PASS_COUNT, false, false, make_assembly},
-    {"graph", PASS_dead, false, false, make_graph}, {"plan", PASS_COUNT, false, false, make_plan},
-    {"dot", PASS_dead, false, false, make_dot},
+    {"o", PASS_COUNT, true, HAS_CODE, true, make_object},  {"a", PASS_COUNT, true, HAS_CODE, true, make_static},
+    {"so", PASS_COUNT, true, HAS_CODE, true, make_shared}, {"h", PASS_COUNT, false, ANY, false, make_header},
+    {"ll", PASS_COUNT, false, HAS_CODE, false, make_llvm}, {"s", PASS_COUNT, false, HAS_CODE, false, make_assembly},
+    {"cu", PASS_COUNT, false, CUDA, false, make_cuda},     {"ptx", PASS_COUNT, false, CUDA | HAS_CODE, false, make_ptx},
+    {"graph", PASS_dead, false, ANY, false, make_graph},   {"plan", PASS_COUNT, false, ANY, false, make_plan},
+    {"dot", PASS_dead, false, ANY, false, make_dot},
 };
 
 /* ---- where to ---- */
@@ -122,7 +144,8 @@ static bool find_kind(const Settings *settings, const Kind **kind, Failure *fail
   }
   *kind = kind_of(name);
   if (*kind) return true;
-  return fail(failure, EXIT_INPUT, "'%.100s' is nothing that nnc writes: o, a, so, h, ll, s, graph, plan, dot", name);
+  return fail(failure, EXIT_INPUT, "'%.100s' is nothing that nnc writes: o, a, so, h, ll, s, cu, ptx, graph, plan, dot",
+              name);
 }
 
 static bool same_file(const char *a, const char *b) {
@@ -200,8 +223,7 @@ static bool write_kind(Compile *compile, const Kind *kind, Failure *failure) {
 static bool check_settings(const Settings *settings, const Kind **kind, PipelineOptions *pipeline, Failure *failure) {
   bool inspects = settings->dump || settings->stop_after || settings->time;
   if (settings->words.count != 1) return fail(failure, EXIT_INPUT, "wanted is one model: nnc MODEL.nn -o OUT");
-  if (settings->target && strcmp(settings->target, "cpu") != 0)
-    return fail(failure, EXIT_INPUT, "--target %.100s: this nnc compiles for cpu alone", settings->target);
+  if (!target_known(settings, failure)) return false;
   const char *compiler = getenv("CC");
   if (settings->triple && (!compiler || !*compiler) && settings->output && text_ends(settings->output, ".so"))
     return fail(failure, EXIT_INPUT,
@@ -212,6 +234,8 @@ static bool check_settings(const Settings *settings, const Kind **kind, Pipeline
   bool dumps = settings->output && strcmp(settings->output, "-") == 0 && (settings->dump || settings->stop_after);
   if (settings->emit || (settings->output && !dumps)) {
     if (!find_kind(settings, kind, failure)) return false;
+    if (((*kind)->needs & CUDA) && !target_is_cuda(settings))
+      return fail(failure, EXIT_INPUT, ".%s is for GPUs: give --target cuda", (*kind)->name);
     if (settings->output && !check_output(settings->words.items[0], settings->output, failure)) return false;
     if ((*kind)->binary && (!settings->output || strcmp(settings->output, "-") == 0) && isatty(STDOUT_FILENO))
       return fail(failure, EXIT_INPUT, "--emit %s: that is not for a terminal; give -o FILE", (*kind)->name);
@@ -238,6 +262,16 @@ static bool program_fits(const Program *program, const Kind *kind, const Setting
   return true;
 }
 
+static bool compile_cuda(Compile *compile, Failure *failure) {
+  const Program *program = &compile->program;
+  Text log = {0};
+  bool good = cuda_compile(program->module, program->plans, program->module->entries.count, compile->settings->gpu, &log,
+                           &compile->cuda, failure);
+  if (good && compile->settings->verbose && log.bytes) fputs(log.bytes, stderr);
+  text_free(&log);
+  return good;
+}
+
 static int run_compile(Arena *arena, Settings *settings, Failure *failure) {
   Compile compile = {.arena = arena, .settings = settings};
   const Kind *kind = NULL;
@@ -250,14 +284,18 @@ static int run_compile(Arena *arena, Settings *settings, Failure *failure) {
   if (!program_read(arena, settings->words.items[0], &pipeline, &compile.program, failure)) return failure->code;
   if (!program_fits(&compile.program, kind, settings, failure)) return failure->code;
   compile.codegen = program_codegen(&compile.program, settings);
-  if (kind) write_kind(&compile, kind, failure);
+  bool good = true;
+  if (target_is_cuda(settings)) compile.codegen.cuda = &compile.cuda;
+  if (kind && (kind->needs & HAS_CODE) && target_is_cuda(settings)) good = compile_cuda(&compile, failure);
+  if (good && kind) write_kind(&compile, kind, failure);
+  cuda_free(&compile.cuda);
   return failure->code;
 }
 
 static const Option options[] = {
     TEXT("output", 'o', output, "OUT",
          "what to write: .o .a .so (with a C header beside it), .h, .ll, .s,\n"
-         ".graph, .plan (nnc reads these two back), .dot"),
+         ".cu, .ptx (--target cuda), .graph, .plan (nnc reads these two back), .dot"),
     TEXT("emit", 0, emit, "KIND", "the kind (o, so, ...) where OUT has no ending; alone: to standard output"),
     TEXT("cpu", 0, cpu, "NAME,...",
          "native (default), a name that LLVM knows (x86-64-v3, znver4), or several:\n"
@@ -265,7 +303,7 @@ static const Option options[] = {
     TEXT("triple", 0, triple, "TRIPLE",
          "compiles for another machine, aarch64-linux-gnu; --cpu is then one of it\n"
          "(default generic); for a .so, CC names its compiler"),
-    TEXT("target", 0, target, "cpu", "what is compiled for"),
+    OPTIONS_OF_TARGETS,
     FLAG("no-fuse", 0, no_fuse, "compiles each op to a kernel of its own"),
     FLAG("debug", 'g', debug_lines, "puts the .nn lines into the object's debug information"),
     TEXT("dump", 0, dump, "PASS", "prints the graphs or plans after this pass"),

@@ -161,6 +161,7 @@ const Graph *machine_graph(const Machine *machine, int entry) {
 Machine *machine_open(Arena *arena, const char *path, const Settings *settings, Failure *failure) {
   int threads = (int)settings->threads;
   Machine *machine = NULL;
+  if (!target_known(settings, failure)) return NULL;
   if (text_ends(path, ".so")) {
     if (settings->interpret || settings->f64) {
       fail(failure, EXIT_INPUT, "%.300s: compiled code cannot be interpreted; give the .nn file", path);

@@ -2,6 +2,8 @@
 #include "command/cache.h"
 #include "command/machine.h"
 
+#include "codegen/cuda/cuda.h"
+#include "runtime/cuda.h"
 #include "runtime/nn.h"
 #include "runtime/pool.h"
 
@@ -28,7 +30,24 @@ static void *block_new(size_t align, size_t bytes) {
   return block;
 }
 
+/* State and scratch: the host's memory, or the GPU's. */
+static void *memory_new(const Machine *machine, size_t bytes, Failure *failure) {
+  if (machine->model->device == NN_HOST) return block_new(machine->model->align, bytes);
+  void *memory = nn_cuda_allocate(MAX(bytes, (size_t)64));
+  if (!memory) fail(failure, EXIT_ENVIRONMENT, "%s", nn_cuda_error());
+  return memory;
+}
+
+static void memory_free(const Machine *machine, void *memory) {
+  if (machine->model->device == NN_HOST)
+    free(memory);
+  else
+    nn_cuda_free(memory);
+}
+
 static bool fail_code(const Machine *machine, const char *where, int code, Failure *failure) {
+  if (code == NN_NO_GPU || code == NN_GPU_FAILED || (code == NN_BAD_PROCESSOR && machine->model->device == NN_CUDA))
+    return fail(failure, EXIT_ENVIRONMENT, "%s: %s", where, nn_cuda_error());
   const char *text = machine->model->error ? machine->model->error(code) : NULL;
   return fail(failure, code == NN_BAD_PROCESSOR ? EXIT_ENVIRONMENT : EXIT_INPUT, "%s: %s", where, text ? text : "failed");
 }
@@ -77,9 +96,10 @@ static bool compiled_call(Machine *machine, int index, const int64_t *dims, cons
   if (machine->program && !checks_hold(machine, index, dims, failure)) return false;
   size_t bytes = compiled_scratch(machine, index, dims);
   if (!own->scratch || bytes > own->scratch_bytes) {
-    free(own->scratch);
-    own->scratch = block_new(machine->model->align, bytes);
+    memory_free(machine, own->scratch);
+    own->scratch = memory_new(machine, bytes, failure);
     own->scratch_bytes = bytes;
+    if (!own->scratch) return false;
   }
   nn_run run = run_of(machine);
   int code = entry->call(&run, own->state, own->scratch, dims, parameters, results, seed);
@@ -108,8 +128,8 @@ static bool compiled_init(Machine *machine, uint64_t seed, Failure *failure) {
 static void compiled_close(Machine *machine) {
   Compiled *own = machine->own;
   nn_pool_free(own->pool);
-  free(own->state);
-  free(own->scratch);
+  memory_free(machine, own->state);
+  memory_free(machine, own->scratch);
   if (own->loaded) codegen_unload(own->loaded);
   if (own->shared) dlclose(own->shared);
 }
@@ -159,7 +179,8 @@ static void describe(Machine *machine) {
   }
 }
 
-static Machine *machine_of_model(Arena *arena, const nn_model *model, int threads) {
+/* NULL where there is no memory for its state; what it stands on is then the caller's to close. */
+static Machine *machine_of_model(Arena *arena, const nn_model *model, int threads, Failure *failure) {
   Machine *machine = NEW(arena, Machine);
   Compiled *own = NEW(arena, Compiled);
   *machine = (Machine){.functions = &compiled_functions,
@@ -175,9 +196,33 @@ static Machine *machine_of_model(Arena *arena, const nn_model *model, int thread
   describe(machine);
   own->pool = nn_pool_new(threads);
   machine->workers = own->pool ? nn_pool_workers(own->pool) : 1;
-  own->state = block_new(model->align, model->state_bytes);
-  memset(own->state, 0, model->state_bytes);
-  return machine;
+  own->state = memory_new(machine, model->state_bytes, failure);
+  if (own->state && model->device == NN_HOST) memset(own->state, 0, model->state_bytes);
+  if (own->state) return machine;
+  nn_pool_free(own->pool);
+  return NULL;
+}
+
+/* What an object for CUDA calls. */
+static const ExternalFunction cuda_functions[] = {
+    {"nn_cuda_execute", (void (*)(void))nn_cuda_execute},
+    {"nn_cuda_init", (void (*)(void))nn_cuda_init},
+    {"nn_cuda_get", (void (*)(void))nn_cuda_get},
+    {"nn_cuda_set", (void (*)(void))nn_cuda_set},
+    {NULL, NULL},
+};
+
+/* Before anything is compiled for it. */
+static bool find_gpu(Failure *failure) {
+  return nn_cuda_open() == NN_OK ||
+         fail(failure, EXIT_ENVIRONMENT, "%s; -o model.so compiles without one", nn_cuda_error());
+}
+
+static bool compile_cuda(const Program *program, const Settings *settings, CodegenOptions *options, CudaCode *cuda,
+                         Failure *failure) {
+  if (!target_is_cuda(settings)) return true;
+  options->cuda = cuda;
+  return cuda_compile(program->module, program->plans, program->module->entries.count, settings->gpu, NULL, cuda, failure);
 }
 
 /* From the cache, or compiled now and put there. */
@@ -187,7 +232,8 @@ static Loaded *load_code(Program *program, const Settings *settings, const Cache
   size_t length;
   Failure ignored = {0};
   const char *name = program->module->name;
-  Loaded *loaded = cache_read(arena, cached, &kept, &length) ? codegen_load_code(name, kept, length, &ignored) : NULL;
+  Loaded *loaded =
+      cache_read(arena, cached, &kept, &length) ? codegen_load_code(name, kept, length, cuda_functions, &ignored) : NULL;
   arena_free(arena);
   if (loaded) {
     program_report(program);
@@ -196,21 +242,28 @@ static Loaded *load_code(Program *program, const Settings *settings, const Cache
   }
   CodegenOptions options = program_codegen(program, settings);
   PipelineOptions pipeline = program_pipeline(settings);
+  CudaCode cuda = {0};
   if (program->next < PASS_COUNT && !program_run(program, &pipeline, failure)) return NULL;
-  if (!codegen_compile(program->module, program->plans, program->module->entries.count, &options, code, failure))
-    return NULL;
+  bool good = compile_cuda(program, settings, &options, &cuda, failure) &&
+              codegen_compile(program->module, program->plans, program->module->entries.count, &options, code, failure);
+  cuda_free(&cuda);
+  if (!good) return NULL;
   cache_write(cached, code);
-  return codegen_load_code(name, code->bytes, code->length, failure);
+  return codegen_load_code(name, code->bytes, code->length, cuda_functions, failure);
 }
 
 Machine *machine_compile(Arena *arena, Program *program, const Settings *settings, Failure *failure) {
+  if (!target_known(settings, failure) || (target_is_cuda(settings) && !find_gpu(failure))) return NULL;
   Cached cached = cache_find(arena, program, settings);
   Text code = {0};
   Loaded *loaded = load_code(program, settings, &cached, &code, failure);
   text_free(&code);
   cache_forget(&cached);
-  if (!loaded) return NULL;
-  Machine *machine = machine_of_model(arena, loaded_model(loaded), (int)settings->threads);
+  Machine *machine = loaded ? machine_of_model(arena, loaded_model(loaded), (int)settings->threads, failure) : NULL;
+  if (!machine) {
+    codegen_unload(loaded);
+    return NULL;
+  }
   ((Compiled *)machine->own)->loaded = loaded;
   machine->program = program;
   return machine;
@@ -234,7 +287,10 @@ Machine *machine_load(Arena *arena, const char *path, int threads, Failure *fail
     dlclose(shared);
     return NULL;
   }
-  Machine *machine = machine_of_model(arena, model, threads);
-  ((Compiled *)machine->own)->shared = shared;
+  Machine *machine = machine_of_model(arena, model, threads, failure);
+  if (machine)
+    ((Compiled *)machine->own)->shared = shared;
+  else
+    dlclose(shared);
   return machine;
 }

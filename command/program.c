@@ -131,11 +131,20 @@ bool program_read(Arena *arena, const char *path, const PipelineOptions *pipelin
 }
 
 CodegenOptions program_codegen(const Program *program, const Settings *settings) {
-  return (CodegenOptions){.cpus = settings->cpu,
+  /* the host's side of a GPU's model is no hot code */
+  const char *oldest = target_is_cuda(settings) && !settings->triple ? "x86-64" : NULL;
+  return (CodegenOptions){.cpus = settings->cpu ? settings->cpu : oldest,
                           .triple = settings->triple,
                           .source_hash = program->hash,
                           .compiler = "nnc " NNC_VERSION,
                           .debug_lines = settings->debug_lines};
+}
+
+bool target_is_cuda(const Settings *settings) { return settings->target && strcmp(settings->target, "cuda") == 0; }
+
+bool target_known(const Settings *settings, Failure *failure) {
+  if (!settings->target || target_is_cuda(settings) || strcmp(settings->target, "cpu") == 0) return true;
+  return fail(failure, EXIT_INPUT, "--target %.100s: nnc compiles for cpu and cuda", settings->target);
 }
 
 PipelineOptions program_pipeline(const Settings *settings) {
@@ -143,5 +152,6 @@ PipelineOptions program_pipeline(const Settings *settings) {
   pipeline.unfused = settings->no_fuse;
   pipeline.time = settings->verbose;
   pipeline.out = stderr;
+  pipeline.costs = target_is_cuda(settings) ? &cuda_costs : &default_costs;
   return pipeline;
 }

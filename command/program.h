@@ -30,5 +30,7 @@ bool program_run(Program *program, const PipelineOptions *pipeline, Failure *fai
 void program_report(Program *program);
 CodegenOptions program_codegen(const Program *program, const Settings *settings);
 PipelineOptions program_pipeline(const Settings *settings);
+bool target_known(const Settings *settings, Failure *failure); /* --target cpu (default) or cuda */
+bool target_is_cuda(const Settings *settings);
 
 #endif

@@ -29,11 +29,15 @@ static bool kernel_name_is_taken(const Plan *plan, const char *name) {
   return false;
 }
 
+const char *plan_kernel_name(const Plan *plan, const char *name) {
+  const char *own = intern(name);
+  for (int k = 2; kernel_name_is_taken(plan, own); k++) own = intern(arena_format(plan->module->arena, "%s_%d", name, k));
+  return own;
+}
+
 Kernel *plan_kernel(Plan *plan, const char *name, const Place *place) {
   Arena *arena = plan->module->arena;
-  const char *own = intern(name);
-  for (int k = 2; kernel_name_is_taken(plan, own); k++) own = intern(arena_format(arena, "%s_%d", name, k));
-  Kernel kernel = {.name = own, .place = place};
+  Kernel kernel = {.name = plan_kernel_name(plan, name), .place = place};
   PUSH(arena, &plan->kernels, kernel);
   return &plan->kernels.items[plan->kernels.count - 1];
 }

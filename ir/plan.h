@@ -171,6 +171,7 @@ typedef struct Plan {
 
 Plan *plan_new(const Graph *graph);
 Id plan_buffer(Plan *plan, Memory memory, Type type, int index, const char *name);
+const char *plan_kernel_name(const Plan *plan, const char *name); /* as it is, or made unique by "_2" */
 /* Appended; the name is kept, or made unique by "_2"; pointers to kernels move. */
 Kernel *plan_kernel(Plan *plan, const char *name, const Place *place);
 /* Appended, its first loops are the kernel's task loops (set before), no vector, no tile; pointers to stages move. */

@@ -13,7 +13,7 @@
 extern "C" {
 #endif
 
-#define NN_ABI 1
+#define NN_ABI 2
 
 /* How an entry is run. NULL in place of it: on the caller's own thread, one worker. The same text stands in every model's
  * header under the same guard, so that two models' headers go together. */
@@ -37,11 +37,14 @@ enum {
   NN_BAD_ALIGNMENT = 2, /* state or scratch not aligned */
   NN_NO_STATE = 3,      /* state or scratch is NULL where it is needed */
   NN_BAD_NAME = 4,      /* get, set: no param or state of that name */
-  NN_BAD_PROCESSOR = 5  /* the processor lacks what the code was compiled for */
+  NN_BAD_PROCESSOR = 5, /* the processor lacks what the code was compiled for */
+  NN_NO_GPU = 6,        /* no NVIDIA GPU, or no driver for it */
+  NN_GPU_FAILED = 7     /* what the GPU's driver said is in nn_cuda_error() of cuda.h */
 };
 
 enum { NN_F32 = 1, NN_I32 = 2, NN_BOOL = 3 };
 enum { NN_FN = 0, NN_STEP = 1 };
+enum { NN_HOST = 0, NN_CUDA = 1 };
 enum { NN_RANK = 8 };
 
 typedef struct nn_dim {
@@ -119,6 +122,7 @@ typedef struct nn_model {
   int (*get)(const void *state, const char *name, void *out); /* f32, i32 or uint8_t elements, canonical order */
   int (*set)(void *state, const char *name, const void *in);
   const char *(*error)(int code);
+  int device; /* NN_HOST, NN_CUDA: whose memory state and scratch are */
 } nn_model;
 
 #ifdef __cplusplus

@@ -223,7 +223,8 @@ void describe_model(Object *object) {
                            object->init,
                            object->get,
                            object->set,
-                           object->error};
+                           object->error,
+                           glue_int(object, object->options->cuda ? NN_CUDA : NN_HOST)};
   LLVMValueRef value = glue_struct(object, fields, COUNT_OF(fields));
   object->model = glue_constant(object, value, arena_format(object->arena, "%s_model", module->name));
   LLVMSetLinkage(object->model, LLVMExternalLinkage);

@@ -9,6 +9,7 @@
 
 typedef struct Writing {
   Object *object;
+  int entry;
   Emitter *emitter;
   const Plan *plan;
   const Graph *graph;
@@ -19,7 +20,7 @@ typedef struct Writing {
 
 static Writing writing_of(Object *object, int entry) {
   const Plan *plan = object->plans[entry];
-  Writing writing = {.object = object, .emitter = &object->emitter, .plan = plan, .graph = plan->graph};
+  Writing writing = {.object = object, .entry = entry, .emitter = &object->emitter, .plan = plan, .graph = plan->graph};
   writing.code = &object->entries[entry];
   writing.mentioned = NEW_ARRAY(object->arena, bool, plan->module->dims.count + 1);
   entry_dims(plan, writing.mentioned);
@@ -139,6 +140,10 @@ static void emit_scratch(Writing *writing) {
   glue_begin(object, function);
   LLVMValueRef frame = new_frame(writing, LLVMGetParam(function, 0));
   LLVMValueRef bytes = rounded(object, glue_call(object, writing->code->place, &frame, 1));
+  if (object->options->cuda) { /* a task's locals are the device's own */
+    LLVMBuildRet(builder, LLVMBuildAdd(builder, bytes, gpu_staging_bytes(object, writing->entry), ""));
+    return;
+  }
   LLVMValueRef workers = larger(object, glue_int(object, 1), LLVMGetParam(function, 1));
   LLVMValueRef each = glue_long(object, round_up(writing->plan->local_bytes, STATE_ALIGN));
   LLVMValueRef locals = LLVMBuildMul(builder, LLVMBuildSExt(builder, workers, emitter->i64, ""), each, "");
@@ -214,7 +219,7 @@ static void fill_buffers(Writing *writing, LLVMValueRef frame) {
   distance = LLVMBuildSelect(emitter->builder, placed, glue_load(object, emitter->i64, field, 0), distance, "");
   glue_store(object, LLVMBuildAdd(emitter->builder, glue_load(object, emitter->i64, from, 0), distance, ""), field, 0);
   turns_close(object, &turns, NULL);
-  for (Id id = 1; id < plan->buffers.count; id++) {
+  for (Id id = 1; id < plan->buffers.count && !object->options->cuda; id++) {
     if (plan->buffers.items[id].memory != MEMORY_CONSTANT) continue;
     glue_store(object, emit_constant(emitter, id), pointers, 8 * (int64_t)id);
   }
@@ -322,13 +327,18 @@ static void emit_call(Writing *writing) {
   LLVMGetParams(function, arguments);
   glue_begin(object, function);
   if (entry_wants_state(plan)) glue_demand_memory(object, arguments[1]);
-  if (entry_wants_scratch(plan)) glue_demand_memory(object, arguments[2]);
+  if (entry_wants_scratch(plan, object->options->cuda)) glue_demand_memory(object, arguments[2]);
   LLVMValueRef frame = new_frame(writing, arguments[3]);
   demand_sizes(writing);
   fill_frame(writing, frame, arguments);
   LLVMValueRef counts = glue_array(object, emitter->i64, plan->kernels.count);
   LLVMValueRef extents = glue_array(object, emitter->i64, plan->launches.count);
   fill_counts(writing, counts, extents);
+  if (object->options->cuda) {
+    LLVMBuildRet(emitter->builder,
+                 emit_gpu_execute(object, writing->entry, arguments[0], frame, launch_table(writing), counts, extents));
+    return;
+  }
   LLVMValueRef execute[] = {arguments[0],
                             frame,
                             functions_of_version(writing, arguments[1]),

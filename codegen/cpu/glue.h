@@ -35,8 +35,9 @@ typedef struct Object {
   const Architecture *architecture;
   const Processor **versions; /* the most able first */
   int nversions;
-  LLVMValueRef init, get, set, error, model; /* exported */
-  LLVMValueRef symbols;                      /* the description's table */
+  LLVMValueRef init, get, set, error, model;  /* exported */
+  LLVMValueRef host_init, host_get, host_set; /* the same on a state in the host's memory */
+  LLVMValueRef symbols;                       /* the description's table */
   LLVMValueRef execute;
   EntryCode *entries;
   Vec(KnownSize) sizes; /* of the function being emitted */
@@ -88,6 +89,12 @@ void declare_entries(Object *object);
 void emit_entry(Object *object, int entry);
 /* ---- executor.c ---- */
 void emit_executor(Object *object);
+/* ---- gpu.c: where options->cuda is set, entries and the state's functions go to runtime/cuda.c ---- */
+LLVMValueRef gpu_staging_bytes(Object *object, int entry); /* i64: what arrays of the host need behind the arena */
+/* i32: the code that the call gives. */
+LLVMValueRef emit_gpu_execute(Object *object, int entry, LLVMValueRef run, LLVMValueRef frame, LLVMValueRef launches,
+                              LLVMValueRef counts, LLVMValueRef extents);
+void emit_gpu_state_functions(Object *object);
 /* ---- describe.c ---- */
 void describe_symbols(Object *object);
 void describe_model(Object *object);

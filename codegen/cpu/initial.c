@@ -225,8 +225,8 @@ static void emit_fillings(Object *object, const Helpers *helpers, const DrawTabl
 
 static void emit_init(Object *object, const Helpers *helpers, const DrawTable *table) {
   LLVMBuilderRef builder = object->emitter.builder;
-  LLVMValueRef state = LLVMGetParam(object->init, 0), seed = LLVMGetParam(object->init, 1);
-  glue_begin(object, object->init);
+  LLVMValueRef state = LLVMGetParam(object->host_init, 0), seed = LLVMGetParam(object->host_init, 1);
+  glue_begin(object, object->host_init);
   glue_demand_memory(object, state);
   LLVMValueRef version = emit_choose_version(object);
   glue_demand(object, glue_compare(object, LLVMIntSGE, version, glue_int(object, 0)), NN_BAD_PROCESSOR);
@@ -342,6 +342,8 @@ static void emit_error(Object *object) {
       [NN_NO_STATE] = "state or scratch is NULL where it is needed",
       [NN_BAD_NAME] = "there is no param or state of that name",
       [NN_BAD_PROCESSOR] = "this processor lacks what the code was compiled for",
+      [NN_NO_GPU] = "there is no NVIDIA GPU here, or no driver for it",
+      [NN_GPU_FAILED] = "the GPU failed",
   };
   Emitter *emitter = &object->emitter;
   LLVMValueRef table[COUNT_OF(texts) + 1], code = LLVMGetParam(object->error, 0);
@@ -365,6 +367,11 @@ void declare_state_functions(Object *object) {
   object->get = glue_declare(object, arena_format(arena, "%s_get", model), emitter->i32, three, 3, true);
   object->set = glue_declare(object, arena_format(arena, "%s_set", model), emitter->i32, three, 3, true);
   object->error = glue_declare(object, arena_format(arena, "%s_error", model), pointer, &emitter->i32, 1, true);
+  object->host_init = object->init, object->host_get = object->get, object->host_set = object->set;
+  if (!object->options->cuda) return;
+  object->host_init = glue_declare(object, glue_name(object, "host_init"), emitter->i32, init, 2, false);
+  object->host_get = glue_declare(object, glue_name(object, "host_get"), emitter->i32, three, 3, false);
+  object->host_set = glue_declare(object, glue_name(object, "host_set"), emitter->i32, three, 3, false);
 }
 
 void emit_state_functions(Object *object) {
@@ -374,7 +381,8 @@ void emit_state_functions(Object *object) {
   LLVMValueRef find = emit_find(object), place = helpers.place = emit_place(object);
   if (orthogonal) helpers.orthogonal = emit_orthogonal(object, &helpers.draws, place);
   emit_init(object, &helpers, &table);
-  emit_move(object, object->get, find, place, true);
-  emit_move(object, object->set, find, place, false);
+  emit_move(object, object->host_get, find, place, true);
+  emit_move(object, object->host_set, find, place, false);
+  if (object->options->cuda) emit_gpu_state_functions(object);
   emit_error(object);
 }

@@ -1,5 +1,5 @@
 /* Code into this process: the very code that would be in an object file, made by all processors at once, is linked in memory
- * by ORC, so what runs here is what is shipped. The three functions that it may call are given by address; nothing else is
+ * by ORC, so what runs here is what is shipped. The functions that it may call are given by address; nothing else is
  * looked up. */
 #include "codegen/cpu/glue.h"
 #include "runtime/nn.h"
@@ -33,6 +33,22 @@ static LLVMOrcCSymbolMapPair absolute(LLVMOrcLLJITRef jit, const char *name, uin
   return pair;
 }
 
+static bool define(LLVMOrcLLJITRef jit, LLVMOrcCSymbolMapPair *pairs, int count, Failure *failure) {
+  LLVMOrcMaterializationUnitRef unit = LLVMOrcAbsoluteSymbols(pairs, (size_t)count);
+  LLVMErrorRef error = LLVMOrcJITDylibDefine(LLVMOrcLLJITGetMainJITDylib(jit), unit);
+  if (error) LLVMOrcDisposeMaterializationUnit(unit);
+  return took_no_error(error, failure);
+}
+
+static bool define_externals(LLVMOrcLLJITRef jit, const ExternalFunction *external, Failure *failure) {
+  bool good = true;
+  for (; good && external && external->name; external++) {
+    LLVMOrcCSymbolMapPair pair = absolute(jit, external->name, (uint64_t)(uintptr_t)external->address);
+    good = define(jit, &pair, 1, failure);
+  }
+  return good;
+}
+
 static bool define_functions(LLVMOrcLLJITRef jit, Failure *failure) {
   void *(*const copy)(void *, const void *, size_t) = memcpy;
   void *(*const move)(void *, const void *, size_t) = memmove;
@@ -40,10 +56,7 @@ static bool define_functions(LLVMOrcLLJITRef jit, Failure *failure) {
   LLVMOrcCSymbolMapPair pairs[] = {absolute(jit, "memcpy", (uint64_t)(uintptr_t)copy),
                                    absolute(jit, "memmove", (uint64_t)(uintptr_t)move),
                                    absolute(jit, "memset", (uint64_t)(uintptr_t)set)};
-  LLVMOrcMaterializationUnitRef unit = LLVMOrcAbsoluteSymbols(pairs, COUNT_OF(pairs));
-  LLVMErrorRef error = LLVMOrcJITDylibDefine(LLVMOrcLLJITGetMainJITDylib(jit), unit);
-  if (error) LLVMOrcDisposeMaterializationUnit(unit);
-  return took_no_error(error, failure);
+  return define(jit, pairs, COUNT_OF(pairs), failure);
 }
 
 static bool find_model(Loaded *loaded, const char *model, Failure *failure) {
@@ -55,8 +68,10 @@ static bool find_model(Loaded *loaded, const char *model, Failure *failure) {
 }
 
 /* Takes the buffers. */
-static bool link_parts(Loaded *loaded, LLVMMemoryBufferRef *parts, int count, Failure *failure) {
-  bool good = took_no_error(LLVMOrcCreateLLJIT(&loaded->jit, NULL), failure) && define_functions(loaded->jit, failure);
+static bool link_parts(Loaded *loaded, LLVMMemoryBufferRef *parts, int count, const ExternalFunction *externals,
+                       Failure *failure) {
+  bool good = took_no_error(LLVMOrcCreateLLJIT(&loaded->jit, NULL), failure) && define_functions(loaded->jit, failure) &&
+              define_externals(loaded->jit, externals, failure);
   for (int k = 0; k < count; k++) {
     if (!good) {
       LLVMDisposeMemoryBuffer(parts[k]);
@@ -75,12 +90,13 @@ static int count_parts(Plan *const *plans, int count) {
 }
 
 /* Takes the buffers. */
-static Loaded *load_parts(const char *model, LLVMMemoryBufferRef *parts, int count, Failure *failure) {
+static Loaded *load_parts(const char *model, LLVMMemoryBufferRef *parts, int count, const ExternalFunction *externals,
+                          Failure *failure) {
   Arena *arena = arena_new();
   Loaded *loaded = NEW(arena, Loaded);
   loaded->arena = arena;
   start_llvm();
-  if (link_parts(loaded, parts, count, failure) && find_model(loaded, model, failure)) return loaded;
+  if (link_parts(loaded, parts, count, externals, failure) && find_model(loaded, model, failure)) return loaded;
   codegen_unload(loaded);
   return NULL;
 }
@@ -88,7 +104,7 @@ static Loaded *load_parts(const char *model, LLVMMemoryBufferRef *parts, int cou
 Loaded *codegen_load(const Module *module, Plan *const *plans, int count, const CodegenOptions *options, Failure *failure) {
   LLVMMemoryBufferRef parts[MAX_PARTS];
   int nparts = object_make(module, plans, count, options, OUTPUT_OBJECT, count_parts(plans, count), parts, failure);
-  return nparts > 0 ? load_parts(module->name, parts, nparts, failure) : NULL;
+  return nparts > 0 ? load_parts(module->name, parts, nparts, options->externals, failure) : NULL;
 }
 
 /* ---- code that is kept: each part's length in 8 bytes, then the part ---- */
@@ -106,7 +122,8 @@ bool codegen_compile(const Module *module, Plan *const *plans, int count, const 
   return nparts > 0;
 }
 
-Loaded *codegen_load_code(const char *model, const char *code, size_t length, Failure *failure) {
+Loaded *codegen_load_code(const char *model, const char *code, size_t length, const ExternalFunction *externals,
+                          Failure *failure) {
   LLVMMemoryBufferRef parts[MAX_PARTS];
   int count = 0;
   for (uint64_t part; length >= sizeof part && count < MAX_PARTS; count++) {
@@ -121,7 +138,7 @@ Loaded *codegen_load_code(const char *model, const char *code, size_t length, Fa
     fail(failure, EXIT_ENVIRONMENT, "the code that was kept of %s is damaged", model);
     return NULL;
   }
-  return load_parts(model, parts, count, failure);
+  return load_parts(model, parts, count, externals, failure);
 }
 
 bool codegen_circumstances(const CodegenOptions *options, Text *out) {

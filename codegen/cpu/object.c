@@ -136,16 +136,20 @@ static LLVMValueRef number_table(Object *object, const Program *program) {
   return glue_table(object, object->emitter.i32, numbers, program->numbers.count, "kernels");
 }
 
+static void place_states(Object *object, int entry) {
+  Plan *plan = object->plans[entry];
+  for (Id id = 1; id < plan->buffers.count; id++) {
+    Buffer *buffer = &plan->buffers.items[id];
+    if (buffer->memory == MEMORY_STATE) buffer->offset = object->layout.offset[buffer->index];
+  }
+}
+
 /* All versions' stages, and the table of their addresses; the numbers are the same for all. */
 static void emit_kernels(Object *object, int entry) {
   Emitter *emitter = &object->emitter;
   Plan *plan = object->plans[entry];
   EntryCode *code = &object->entries[entry];
   Vec(LLVMValueRef) all = {0};
-  for (Id id = 1; id < plan->buffers.count; id++) {
-    Buffer *buffer = &plan->buffers.items[id];
-    if (buffer->memory == MEMORY_STATE) buffer->offset = object->layout.offset[buffer->index];
-  }
   emitter->plan = plan;
   for (int version = 0; version < object->nversions; version++) {
     emitter->processor = object->versions[version];
@@ -160,8 +164,9 @@ static void emit_kernels(Object *object, int entry) {
 static void fill_module(Object *object) {
   declare_state_functions(object);
   declare_entries(object);
-  for (int k = 0; k < object->count; k++) emit_kernels(object, k);
-  emit_executor(object);
+  for (int k = 0; k < object->count; k++) place_states(object, k);
+  for (int k = 0; k < object->count && !object->options->cuda; k++) emit_kernels(object, k);
+  if (!object->options->cuda) emit_executor(object);
   for (int k = 0; k < object->count; k++) emit_entry(object, k);
   describe_symbols(object);
   emit_state_functions(object);

@@ -258,6 +258,7 @@ static void cut_plan(Plan *plan, int panel) {
 }
 
 void plans_panels(Module *module, Plan *const *plans, int count, const TargetCosts *costs) {
+  if (costs->panel == 0) return;
   Panels panels = {.module = module, .plans = plans, .nplans = count, .costs = costs};
   panels.wanted = NEW_ARRAY(module->arena, bool, module->symbols.count + 1);
   panels.barred = NEW_ARRAY(module->arena, bool, module->symbols.count + 1);

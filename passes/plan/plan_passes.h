@@ -3,6 +3,7 @@
 #define NNC_PLAN_PASSES_H
 
 #include "ir/plan.h"
+#include "passes/passes.h"
 
 /* What the passes must know of the processor to choose well. */
 typedef struct TargetCosts {
@@ -10,10 +11,13 @@ typedef struct TargetCosts {
   int64_t local_bytes;  /* what a task's tile may take: half of L2 */
   int64_t shared_bytes; /* what all tasks of a kernel may stream through */
   double task_cycles;   /* what a task should have at least: a launch costs about 3,000 */
-  /* weights of so many columns and rows at least lie in panels of so many columns */
+  /* weights of so many columns and rows at least lie in panels of so many columns; 0: none do */
   int panel, panel_columns, panel_rows;
+  int enough_tasks; /* what keeps the processor busy: folds of split_fold points are split for it; 0: they are not */
+  double split_fold;
+  /* Gives the task loops that are used their tiles, and each stage its lanes or its register tile. */
+  void (*cut)(const Plan *plan, Kernel *kernel, const struct TargetCosts *costs);
 } TargetCosts;
-extern const TargetCosts default_costs;
 
 /* One kernel of one stage for each value that needs memory; with `inlined`, values that are cheap to compute again are
  * computed where they are read, else every op has memory of its own (--no-fuse). */
@@ -39,5 +43,21 @@ bool stages_run_alike(const Stage *first, const Stage *second);
  * scalars, else it reads what was there before. */
 void stage_append(Plan *plan, Stage *first, const Stage *second, bool hand_over);
 int leading_loops(const Stage *stage); /* how many of its loops may be task loops */
+
+/* Turns deep folds with few results into shares, made by many tasks, and a fold of these. */
+void split_folds(Plan *plan, const TargetCosts *costs);
+
+/* schedule.c: what its targets share. */
+typedef struct Operands {
+  const Access *a, *b;
+} Operands;
+Operands contract_operands(const Stage *stage);
+void contract_swap(Stage *stage); /* a and b change places */
+bool access_depends(const Access *access, int loop);
+bool access_is_dense(const Access *access, int loop); /* neighbours along the loop lie side by side */
+int64_t even_part(const Dim *extent, int64_t most);
+void choose_vector(Stage *stage);
+/* The stages' first loops are the kernel's task loops, of which `count` are used. */
+void use_tasks(Kernel *kernel, int count);
 
 #endif

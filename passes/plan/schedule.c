@@ -11,13 +11,15 @@
 enum { LANES = 16 };
 
 /* A fused multiply-add of a tile costs 1/32 cycle, an element of a simple loop about 1/4. */
+static void cut_for_cpu(const Plan *plan, Kernel *kernel, const TargetCosts *costs);
 const TargetCosts default_costs = {.registers = 32,
                                    .local_bytes = 512 << 10,
                                    .shared_bytes = 768 << 10,
                                    .task_cycles = 16384,
                                    .panel = 64,
                                    .panel_columns = 256,
-                                   .panel_rows = 64};
+                                   .panel_rows = 64,
+                                   .cut = cut_for_cpu};
 
 static double extent_of(const Stage *stage, int loop) { return (double)stage->loops[loop].extent->high; }
 
@@ -72,7 +74,7 @@ static double lane_cycles(const Stage *stage, int loop) {
   return points * vectors * each + results * (folded ? 16 : vectors * stores);
 }
 
-static void choose_vector(Stage *stage) {
+void choose_vector(Stage *stage) {
   double best = 0;
   int last = stage->kind == STAGE_SCATTER ? stage->nkept : stage->kind == STAGE_CUMSUM ? stage->nkept - 1 : stage->nloops;
   stage->vector = -1;
@@ -88,18 +90,15 @@ static void choose_vector(Stage *stage) {
 
 /* ---- register tiles ---- */
 
-static bool depends_on(const Access *access, int loop) { return stride_along(access, loop) != STRIDE_NONE; }
+bool access_depends(const Access *access, int loop) { return stride_along(access, loop) != STRIDE_NONE; }
+bool access_is_dense(const Access *access, int loop) { return stride_along(access, loop) == STRIDE_ONE; }
 
-typedef struct Operands {
-  const Access *a, *b;
-} Operands;
-
-static Operands operands_of(const Stage *stage) {
+Operands contract_operands(const Stage *stage) {
   const Scalar *product = &stage->scalars.items[stage->folders.items[0].value];
   return (Operands){stage->scalars.items[product->a].access, stage->scalars.items[product->b].access};
 }
 
-static void swap_operands(Stage *stage) {
+void contract_swap(Stage *stage) {
   Scalar *product = &stage->scalars.items[stage->folders.items[0].value];
   int16_t a = product->a;
   product->a = product->b;
@@ -120,10 +119,10 @@ typedef struct Deep {
 
 static Deep deep_along(const Stage *stage, int loop, const Access *narrow, const Access *wide) {
   double rows = 1, columns = 1, folded = 1;
-  if (stride_along(wide, loop) != STRIDE_ONE || depends_on(narrow, loop)) return (Deep){0};
+  if (stride_along(wide, loop) != STRIDE_ONE || access_depends(narrow, loop)) return (Deep){0};
   if (extent_of(stage, loop) < 2 * LANES) return (Deep){0}; /* it would not fill them: kw of a kernel, say */
   for (int k = 0; k < stage->nloops; k++) {
-    bool row = depends_on(narrow, k), column = depends_on(wide, k);
+    bool row = access_depends(narrow, k), column = access_depends(wide, k);
     if (k >= stage->nkept) folded *= extent_of(stage, k);
     if (k < stage->nkept && row && !column) rows *= extent_of(stage, k);
     if (k < stage->nkept && column && !row) columns *= extent_of(stage, k);
@@ -135,7 +134,7 @@ static Deep deep_along(const Stage *stage, int loop, const Access *narrow, const
 static Deep deep_fold(const Stage *stage) {
   Deep none = {0};
   if (stage->kind != STAGE_CONTRACT) return none;
-  Operands operands = operands_of(stage);
+  Operands operands = contract_operands(stage);
   for (int loop = stage->nkept - 1; loop >= 0; loop--) {
     Deep deep = deep_along(stage, loop, operands.a, operands.b);
     if (!deep.wide) deep = deep_along(stage, loop, operands.b, operands.a);
@@ -145,7 +144,7 @@ static Deep deep_fold(const Stage *stage) {
 }
 
 /* The largest part of an extent, up to `most`, that leaves no rest, or one that leaves a small one. */
-static int64_t even_part(const Dim *extent, int64_t most) {
+int64_t even_part(const Dim *extent, int64_t most) {
   int64_t whole;
   if (extent->high <= most) return extent->high;
   for (int64_t part = most; dim_is_constant(extent, &whole) && 2 * part > most; part--) {
@@ -158,7 +157,7 @@ static void choose_deep_tasks(Kernel *kernel, const Deep *deep) {
   int64_t most = DEEP_ROWS;
   for (int loop = kernel->ntasks - 1; loop >= 0; loop--) {
     Loop *task = &kernel->tasks[loop];
-    bool row = depends_on(deep->narrow, loop), column = depends_on(deep->wide, loop);
+    bool row = access_depends(deep->narrow, loop), column = access_depends(deep->wide, loop);
     task->tile = 1;
     if (loop == deep->lanes) task->tile = (int)MIN(task->extent->high, DEEP_COLUMNS);
     if (!row || column || (task->extent->kind != DIM_CONSTANT && 2 * most < DEEP_ROWS)) continue;
@@ -194,7 +193,7 @@ static double tile_cycles(double rows, double columns, int tile_rows, int tile_c
 static int blocked_loop(const Stage *stage, const Access *in, const Access *out, int vector) {
   int best = -1;
   for (int loop = 0; loop < stage->nkept; loop++) {
-    if (loop == vector || !depends_on(in, loop) || depends_on(out, loop)) continue;
+    if (loop == vector || !access_depends(in, loop) || access_depends(out, loop)) continue;
     if (reach_of(stage, loop) < 2) continue;
     if (best < 0 || MIN(reach_of(stage, loop), 8) >= MIN(reach_of(stage, best), 8)) best = loop;
   }
@@ -203,8 +202,8 @@ static int blocked_loop(const Stage *stage, const Access *in, const Access *out,
 
 /* The best tile with lanes along `vector`, and what the stage then costs per point of the rest. */
 static Tile tile_along(const Stage *stage, int vector, const TargetCosts *costs, double *cycles) {
-  Operands operands = operands_of(stage);
-  bool both = depends_on(operands.a, vector) && depends_on(operands.b, vector);
+  Operands operands = contract_operands(stage);
+  bool both = access_depends(operands.a, vector) && access_depends(operands.b, vector);
   Tile best = {.vector = vector, .rows = 1, .columns = 1};
   best.row = blocked_loop(stage, operands.a, operands.b, vector);
   best.column = blocked_loop(stage, operands.b, operands.a, vector);
@@ -250,8 +249,8 @@ static void choose_tile(const Plan *plan, Stage *stage, const TargetCosts *costs
   Deep deep = deep_fold(stage);
   for (int loop = 0; loop < stage->nloops; loop++) {
     if (deep.wide && loop != deep.lanes) continue;
-    for (int swapped = 0; swapped < 2; swapped++, swap_operands(stage)) {
-      Operands operands = operands_of(stage);
+    for (int swapped = 0; swapped < 2; swapped++, contract_swap(stage)) {
+      Operands operands = contract_operands(stage);
       double cycles;
       if (stride_along(operands.b, loop) != STRIDE_ONE || stride_along(operands.a, loop) == STRIDE_OTHER) continue;
       Tile tile = tile_along(stage, loop, costs, &cycles);
@@ -274,9 +273,9 @@ static void choose_tile(const Plan *plan, Stage *stage, const TargetCosts *costs
     return;
   }
   /* Swapping twice left the operands as they were: bring b to the lanes. */
-  if (stride_along(operands_of(stage).b, stage->tile.vector) != STRIDE_ONE ||
-      (stage->tile.row >= 0 && depends_on(operands_of(stage).b, stage->tile.row))) {
-    swap_operands(stage);
+  if (stride_along(contract_operands(stage).b, stage->tile.vector) != STRIDE_ONE ||
+      (stage->tile.row >= 0 && access_depends(contract_operands(stage).b, stage->tile.row))) {
+    contract_swap(stage);
   }
   if (deep.wide && !in_panels(plan, deep.wide)) stage->tile.piece = DEEP_PIECE;
 }
@@ -285,10 +284,10 @@ static void choose_tile(const Plan *plan, Stage *stage, const TargetCosts *costs
 
 /* True if a loop inside `loop` can be a tile's rows in its place: a picture's height or width beside the batch. */
 static bool has_other_rows(const Stage *stage, int loop) {
-  Operands operands = operands_of(stage);
+  Operands operands = contract_operands(stage);
   for (int other = loop + 1; other < stage->nkept; other++) {
-    bool a = depends_on(operands.a, other), b = depends_on(operands.b, other);
-    bool same_side = a != b && a == depends_on(operands.a, loop);
+    bool a = access_depends(operands.a, other), b = access_depends(operands.b, other);
+    bool same_side = a != b && a == access_depends(operands.a, loop);
     if (same_side && extent_of(stage, other) >= 7) return true;
   }
   return false;
@@ -303,10 +302,10 @@ static int block_along(const Kernel *kernel, int loop) {
       if (loop == stage->nkept - 1) block = MAX(block, LANES); /* lanes will run along it */
       continue;
     }
-    Operands operands = operands_of(stage);
+    Operands operands = contract_operands(stage);
     if (stride_along(operands.a, loop) == STRIDE_ONE || stride_along(operands.b, loop) == STRIDE_ONE) {
       block = MAX(block, loop == stage->nkept - 1 ? 2 * LANES : 8);
-    } else if (depends_on(operands.a, loop) != depends_on(operands.b, loop) && !has_other_rows(stage, loop)) {
+    } else if (access_depends(operands.a, loop) != access_depends(operands.b, loop) && !has_other_rows(stage, loop)) {
       block = MAX(block, 8);
     }
   }
@@ -341,9 +340,26 @@ static void choose_cut(Kernel *kernel, const TargetCosts *costs) {
     choose_deep_tasks(kernel, &deep);
   else
     choose_tasks(kernel, costs);
+  use_tasks(kernel, kernel->ntasks);
+}
+
+void use_tasks(Kernel *kernel, int count) {
+  kernel->ntasks = count;
   for (int k = 0; k < kernel->stages.count; k++) {
     for (int loop = 0; loop < MAX_LOOPS; loop++) {
-      kernel->stages.items[k].loops[loop].tile = loop < kernel->ntasks ? kernel->tasks[loop].tile : 0;
+      kernel->stages.items[k].loops[loop].tile = loop < count ? kernel->tasks[loop].tile : 0;
+    }
+  }
+}
+
+static void cut_for_cpu(const Plan *plan, Kernel *kernel, const TargetCosts *costs) {
+  choose_cut(kernel, costs);
+  for (int s = 0; s < kernel->stages.count; s++) {
+    Stage *stage = &kernel->stages.items[s];
+    if (stage->kind == STAGE_CONTRACT) {
+      choose_tile(plan, stage, costs);
+    } else {
+      choose_vector(stage);
     }
   }
 }
@@ -400,17 +416,7 @@ static void make_local(Plan *plan, const TargetCosts *costs) {
 }
 
 void plan_schedule(Plan *plan, const TargetCosts *costs) {
-  for (int k = 0; k < plan->kernels.count; k++) {
-    Kernel *kernel = &plan->kernels.items[k];
-    choose_cut(kernel, costs);
-    for (int s = 0; s < kernel->stages.count; s++) {
-      Stage *stage = &kernel->stages.items[s];
-      if (stage->kind == STAGE_CONTRACT) {
-        choose_tile(plan, stage, costs);
-      } else {
-        choose_vector(stage);
-      }
-    }
-  }
+  if (costs->enough_tasks > 0) split_folds(plan, costs);
+  for (int k = 0; k < plan->kernels.count; k++) costs->cut(plan, &plan->kernels.items[k], costs);
   make_local(plan, costs);
 }

@@ -1,10 +1,12 @@
 /* One program, run every way there is, held to its bounds.
  *
  * The definition is the graph with its gradients expanded and nothing else done to it, in f64. Against it stand: that graph
- * in f32, the graph that the optimising passes leave in f32, the plan with and without fusion, and compiled code. Where
- * decisions were open, all of this is done once more with the program that tells them (decisions.c), and what could not be
- * compared before is compared under the decisions of each run. */
+ * in f32, the graph that the optimising passes leave in f32, the plan with and without fusion and for CUDA, and compiled
+ * code. Where decisions were open, all of this is done once more with the program that tells them (decisions.c), and what
+ * could not be compared before is compared under the decisions of each run. */
+#include "codegen/cuda/cuda.h"
 #include "passes/plan/plan_passes.h"
+#include "runtime/cuda.h"
 #include "tests/fuzz/fuzz.h"
 
 #include <math.h>
@@ -208,13 +210,13 @@ static uint64_t program_hash(const Check *check) {
   return hash_bytes(check->module->name, strlen(check->module->name)) * 0x9E3779B97F4A7C15u >> 32;
 }
 
-enum { CODES = 2 };
+enum { CODES = 3 }; /* the last: for CUDA */
 static const char *const processors[] = {"native", "x86-64-v3", "x86-64"};
 
 /* Fused for this processor, and one of the other ways, by the program's own text. */
-static bool load_codes(const Check *check, Plan **const plans[2], Code codes[CODES]) {
+static bool load_codes(const Check *check, Plan **const *plans, Code codes[CODES]) {
   uint64_t choice = program_hash(check);
-  for (int k = 0; k < CODES; k++) {
+  for (int k = 0; k < CODES - 1; k++) {
     int which = k == 0 ? 0 : 1 + (int)(choice % 5), unfused = which % 2;
     const char *cpus = processors[which / 2];
     CodegenOptions options = {.cpus = cpus, .compiler = "fuzz"};
@@ -228,15 +230,37 @@ static bool load_codes(const Check *check, Plan **const plans[2], Code codes[COD
   return true;
 }
 
+/* Kernels of CUDA, by whatever $NNC_NVRTC and $NN_CUDA_DRIVER name. */
+static bool load_cuda(const Check *check, Plan *const *plans, Code *own) {
+  static const ExternalFunction functions[] = {{"nn_cuda_execute", (void (*)(void))nn_cuda_execute},
+                                               {"nn_cuda_init", (void (*)(void))nn_cuda_init},
+                                               {"nn_cuda_get", (void (*)(void))nn_cuda_get},
+                                               {"nn_cuda_set", (void (*)(void))nn_cuda_set},
+                                               {NULL, NULL}};
+  CudaCode code;
+  CodegenOptions options = {.cpus = "x86-64", .compiler = "fuzz", .externals = functions, .cuda = &code};
+  Failure failure = {0};
+  own->way = "compiled for CUDA";
+  int count = check->module->entries.count;
+  if (cuda_compile(check->module, plans, count, "sm_90", NULL, &code, &failure)) {
+    own->loaded = codegen_load(check->module, plans, count, &options, &failure);
+    cuda_free(&code);
+  }
+  if (!own->loaded) text_add(check->why, "%s: %s", own->way, failure.message);
+  return own->loaded != NULL;
+}
+
 static void unload_codes(Code codes[CODES]) {
   for (int k = 0; k < CODES; k++) codegen_unload(codes[k].loaded);
 }
 
 /* ---- the whole ---- */
 
+enum { FUSED, UNFUSED, FOR_CUDA, PLANS };
+static const char *const plan_ways[PLANS] = {"plan, fused", "plan, unfused", "plan, for CUDA"};
 typedef struct Ways {
-  Plan **plans[2];   /* fused, not; by entry */
-  Graph **optimised; /* by entry */
+  Plan **plans[PLANS]; /* by entry */
+  Graph **optimised;   /* by entry */
   Code codes[CODES];
 } Ways;
 
@@ -265,24 +289,26 @@ static void print_plans(const Check *check, const char *way, Plan *const *plans)
 }
 
 static bool make_ways(Check *check, Graph *const *graphs, Ways *ways) {
-  TargetCosts costs = costs_for(check);
-  for (int unfused = 0; unfused < 2; unfused++) {
+  TargetCosts costs = costs_for(check), gpu = cuda_costs;
+  if (program_hash(check) % 2) gpu.split_fold = 4; /* so that these small folds are split too */
+  for (int way = 0; way < PLANS; way++) {
     PipelineOptions options = default_pipeline;
     options.verify = true;
-    options.unfused = unfused;
-    options.costs = &costs;
+    options.unfused = way == UNFUSED;
+    options.costs = way == FOR_CUDA ? &gpu : &costs;
     set_entries(check, graphs);
     module_canonical(check->module);
-    *check->options->progress = unfused;
-    if (!pipeline_run(check->module, &options, &ways->plans[unfused], &ways->optimised)) {
+    *check->options->progress = way;
+    if (!pipeline_run(check->module, &options, &ways->plans[way], &ways->optimised)) {
       text_add(check->why, "the pipeline reports: ");
       diagnostics_text(check->module->diagnostics, check->why);
       return false;
     }
-    if (check->options->verbose) print_plans(check, unfused ? "unfused" : "fused", ways->plans[unfused]);
+    if (check->options->verbose) print_plans(check, plan_ways[way], ways->plans[way]);
   }
   set_entries(check, graphs);
-  return !check->options->compiled || load_codes(check, ways->plans, ways->codes);
+  if (check->options->compiled && !load_codes(check, ways->plans, ways->codes)) return false;
+  return !check->options->cuda || load_cuda(check, ways->plans[FOR_CUDA], &ways->codes[CODES - 1]);
 }
 
 static bool check_at(Check *check, const Ways *ways, int64_t n) {
@@ -292,9 +318,8 @@ static bool check_at(Check *check, const Ways *ways, int64_t n) {
   Decisions none = decisions_new(check->arena, check->graph);
   Decisions *decisions = check->telling ? &none : &check->decisions[entry];
   if (!bound_values(check, decisions, &check->plain, &failure)) return failed(check, "in f64", &failure);
-  bool good = check_graph(check, "interpreted", check->called) && check_graph(check, "optimised", ways->optimised[entry]) &&
-              check_plan(check, "plan, fused", ways->plans[0][entry]) &&
-              check_plan(check, "plan, unfused", ways->plans[1][entry]);
+  bool good = check_graph(check, "interpreted", check->called) && check_graph(check, "optimised", ways->optimised[entry]);
+  for (int way = 0; way < PLANS && good; way++) good = check_plan(check, plan_ways[way], ways->plans[way][entry]);
   for (int k = 0; k < CODES && good; k++) good = !ways->codes[k].loaded || check_code(check, &ways->codes[k]);
   return good;
 }

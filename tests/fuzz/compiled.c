@@ -1,7 +1,8 @@
 /* Compiled code, called as a user's program calls it: its state in one block, its scratch in another.
  *
  * Memory given to it is ringed by known bytes, which must still be there afterwards, and scratch is full of NaN, so that
- * what reads before it writes shows. */
+ * what reads before it writes shows. Memory of a GPU is not ringed: the shim's ends at a page that cannot be touched. */
+#include "runtime/cuda.h"
 #include "runtime/nn.h"
 #include "runtime/pool.h"
 #include "tests/fuzz/fuzz.h"
@@ -27,7 +28,28 @@ static Guarded guarded_new(size_t bytes) {
   return block;
 }
 
+/* State or scratch, where the model wants it; never of no bytes at all, but the ring begins where the model was told. */
+static Guarded memory_new(const nn_model *model, size_t bytes) {
+  if (model->device == NN_CUDA) {
+    Guarded block = {.data = nn_cuda_allocate(bytes), .bytes = bytes};
+    if (!block.data) bug("%s", nn_cuda_error());
+    return block;
+  }
+  Guarded block = guarded_new(bytes + 64);
+  block.bytes -= 64;
+  memset(block.data + block.bytes, RING_BYTE, RING);
+  return block;
+}
+
+static void memory_free(const nn_model *model, const Guarded *block) {
+  if (model->device == NN_CUDA)
+    nn_cuda_free(block->data);
+  else
+    free(block->whole);
+}
+
 static bool guarded_whole(const Guarded *block) {
+  if (!block->whole) return true;
   for (int k = 0; k < RING; k++) {
     if (block->whole[k] != RING_BYTE || block->data[block->bytes + (size_t)k] != RING_BYTE) return false;
   }
@@ -47,14 +69,12 @@ static void call_begin(Call *call, int workers) {
   Run *run = call->run;
   const Module *module = run->graph->module;
   int nresults = run->graph->results.count, nparameters = run->graph->parameters.count;
-  call->state = guarded_new(call->model->state_bytes);
+  call->state = memory_new(call->model, call->model->state_bytes);
   call->model->init(call->state.data, 1);
   for (int k = 0; k < module->symbols.count; k++) {
     call->model->set(call->state.data, module->symbols.items[k].name, run->states[k].data);
   }
-  call->scratch = guarded_new(call->entry->scratch(run->dims, workers) + 64);
-  call->scratch.bytes -= 64; /* never of no bytes at all; the ring begins where the model was told */
-  memset(call->scratch.data + call->scratch.bytes, RING_BYTE, RING);
+  call->scratch = memory_new(call->model, call->entry->scratch(run->dims, workers));
   call->results = NEW_ARRAY(run->arena, Guarded, nresults + 1);
   call->pointers = NEW_ARRAY(run->arena, void *, nresults + 1);
   call->parameters = NEW_ARRAY(run->arena, const void *, nparameters + 1);
@@ -81,8 +101,8 @@ static bool call_end(Call *call, Failure *failure) {
     call->model->get(call->state.data, module->symbols.items[k].name, fresh.data);
     *state = fresh;
   }
-  free(call->state.whole);
-  free(call->scratch.whole);
+  memory_free(call->model, &call->state);
+  memory_free(call->model, &call->scratch);
   return good;
 }
 
@@ -95,6 +115,9 @@ bool compiled_run(const Loaded *loaded, int entry, Run *run, int threads, Failur
   int code = call.entry->call(&how, call.state.data, call.scratch.data, run->dims, call.parameters, call.pointers, 0);
   nn_pool_free(pool);
   bool good = call_end(&call, failure);
-  if (code != NN_OK) return fail(failure, EXIT_BUG, "compiled code returns %d: %s", code, call.model->error(code));
+  if (code != NN_OK) {
+    const char *why = call.model->device == NN_CUDA ? nn_cuda_error() : call.model->error(code);
+    return fail(failure, EXIT_BUG, "compiled code returns %d: %s", code, why);
+  }
   return good;
 }

@@ -3,6 +3,7 @@
  *   fuzz --seeds 1..300              checks the programs of these seeds; the first failures are shrunk and printed
  *   fuzz file.graph ...              checks programs from files (tests/fuzz/found holds those that once failed)
  *   --compiled                       compiled code too, for several processors, with one thread and with two
+ *   --cuda                           kernels of CUDA too, by the shim of tests/cuda (named in NNC_NVRTC and NN_CUDA_DRIVER)
  *   --verbose                        each program's text; --keep FOLDER writes shrunk programs there
  *   --first                          stops at the first failure, not shrunk: "found by program 17"
  *
@@ -206,6 +207,8 @@ int main(int count, char **words) {
       options.keep = words[++k];
     } else if (strcmp(words[k], "--compiled") == 0) {
       options.check.compiled = true;
+    } else if (strcmp(words[k], "--cuda") == 0) {
+      options.check.cuda = true;
     } else if (strcmp(words[k], "--first") == 0) {
       options.only_first = true;
     } else if (strcmp(words[k], "--verbose") == 0) {

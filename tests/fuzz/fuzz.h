@@ -89,7 +89,7 @@ typedef struct Counts {
                                                        changes, entries that are steps, states that several entries have */
 } Counts;
 typedef struct CheckOptions {
-  bool compiled, verbose;
+  bool compiled, cuda, verbose;
   int64_t *progress; /* what is being run, for the message after a crash */
 } CheckOptions;
 #define NOT_A_PROGRAM "no program:" /* what `why` begins with if the program is at fault */

@@ -1,0 +1,162 @@
+/* The host's side of a model for CUDA: entries check their sizes and fill their frames as any do, then hand the frame to
+ * nn_cuda_execute with constant tables (runtime/cuda.h): the code for each kind of GPU, the kernels with their arguments as
+ * fields of the frame, and the caller's arrays. */
+#include "codegen/cpu/glue.h"
+#include "codegen/cuda/cuda.h"
+#include "runtime/cuda.h"
+
+/* ---- the caller's arrays ---- */
+
+/* What is copied, no byte more. */
+static LLVMValueRef array_bytes(Object *object, const Plan *plan, const Buffer *buffer) {
+  Module *module = plan->module;
+  const Dim *width = dim_constant(module, plan_element_bytes(buffer->type.dtype));
+  const Dim *bytes = dim_multiply(module, type_count(module, &buffer->type), width);
+  if (!bytes) bug("an array of %s leaves 64 bits", plan->graph->name);
+  return glue_size(object, bytes);
+}
+
+LLVMValueRef gpu_staging_bytes(Object *object, int entry) {
+  const Plan *plan = object->plans[entry];
+  LLVMBuilderRef builder = object->emitter.builder;
+  LLVMValueRef sum = glue_long(object, 0);
+  for (Id id = 1; id < plan->buffers.count; id++) {
+    const Buffer *buffer = &plan->buffers.items[id];
+    if (!buffer_is_callers(buffer)) continue;
+    LLVMValueRef bytes = LLVMBuildAdd(builder, array_bytes(object, plan, buffer), glue_long(object, STAGING_ALIGN - 1), "");
+    sum = LLVMBuildAdd(builder, sum, LLVMBuildAnd(builder, bytes, glue_long(object, -STAGING_ALIGN), ""), "");
+  }
+  return sum;
+}
+
+/* Their sizes in memory; `records` gets an nn_cuda_array for each. */
+static LLVMValueRef list_arrays(Object *object, const Plan *plan, LLVMValueRef *records, int *count) {
+  LLVMValueRef sizes = glue_array(object, object->emitter.i64, plan->buffers.count);
+  *count = 0;
+  for (Id id = 1; id < plan->buffers.count; id++) {
+    const Buffer *buffer = &plan->buffers.items[id];
+    if (!buffer_is_callers(buffer)) continue;
+    LLVMValueRef fields[] = {glue_int(object, frame_pointer(plan, id)), glue_int(object, buffer->memory == MEMORY_RESULT)};
+    glue_store(object, array_bytes(object, plan, buffer), sizes, 8 * (int64_t)*count);
+    records[(*count)++] = glue_struct(object, fields, COUNT_OF(fields));
+  }
+  return sizes;
+}
+
+/* ---- constant tables ---- */
+
+static LLVMValueRef struct_table(Object *object, LLVMValueRef *records, int count, const char *name) {
+  return glue_table(object, count ? LLVMTypeOf(records[0]) : NULL, records, count, name);
+}
+
+/* Once for all entries. */
+static LLVMValueRef image_table(Object *object) {
+  const CudaCode *code = object->options->cuda;
+  LLVMValueRef known = LLVMGetNamedGlobal(object->emitter.module, "images");
+  if (known) return known;
+  LLVMValueRef *records = NEW_ARRAY(object->arena, LLVMValueRef, code->images.count + 1);
+  for (int k = 0; k < code->images.count; k++) {
+    const CudaImage *image = &code->images.items[k];
+    /* with a zero behind, which PTX needs */
+    LLVMValueRef bytes = LLVMConstStringInContext2(object->emitter.context, image->bytes.bytes, image->bytes.length, 0);
+    LLVMValueRef own = glue_constant(object, bytes, "image");
+    LLVMSetAlignment(own, 64);
+    LLVMValueRef fields[] = {glue_string(object, image->architecture), own,
+                             glue_long(object, (int64_t)image->bytes.length)};
+    records[k] = glue_struct(object, fields, COUNT_OF(fields));
+  }
+  return struct_table(object, records, code->images.count, "images");
+}
+
+static int argument_field(const Plan *plan, const CudaArgument *argument) {
+  switch (argument->kind) {
+  case CUDA_BUFFER: return frame_pointer(plan, argument->index);
+  case CUDA_SIZE: return frame_dim(plan, argument->index);
+  case CUDA_VALUE: break;
+  }
+  return ~frame_argument(plan, argument->index);
+}
+
+static LLVMValueRef kernel_table(Object *object, int entry) {
+  const Plan *plan = object->plans[entry];
+  const CudaKernel *kernels = object->options->cuda->source.kernels[entry];
+  LLVMValueRef *records = NEW_ARRAY(object->arena, LLVMValueRef, plan->kernels.count + 1);
+  for (int k = 0; k < plan->kernels.count; k++) {
+    const CudaKernel *kernel = &kernels[k];
+    LLVMValueRef *arguments = NEW_ARRAY(object->arena, LLVMValueRef, kernel->arguments.count + 1);
+    for (int j = 0; j < kernel->arguments.count; j++)
+      arguments[j] = glue_int(object, argument_field(plan, &kernel->arguments.items[j]));
+    LLVMValueRef fields[] = {glue_string(object, kernel->name), glue_int(object, CUDA_THREADS),
+                             glue_int(object, kernel->shared_bytes),
+                             glue_table(object, object->emitter.i32, arguments, kernel->arguments.count, "arguments"),
+                             glue_long(object, kernel->arguments.count)};
+    records[k] = glue_struct(object, fields, COUNT_OF(fields));
+  }
+  return struct_table(object, records, plan->kernels.count, "cuda_kernels");
+}
+
+/* So that code is loaded anew where another object comes to lie at the same place. */
+static uint64_t hash_of_images(const CudaCode *code) {
+  uint64_t hash = 0;
+  for (int k = 0; k < code->images.count; k++) {
+    const Text *bytes = &code->images.items[k].bytes;
+    hash = hash * 31 + hash_bytes(bytes->bytes, bytes->length);
+  }
+  return hash;
+}
+
+/* ---- functions of the runtime ---- */
+
+static LLVMValueRef runtime_function(Object *object, const char *name, LLVMTypeRef *types, int count) {
+  LLVMValueRef known = LLVMGetNamedFunction(object->emitter.module, name);
+  return known ? known : glue_declare(object, name, object->emitter.i32, types, count, true);
+}
+
+LLVMValueRef emit_gpu_execute(Object *object, int entry, LLVMValueRef run, LLVMValueRef frame, LLVMValueRef launches,
+                              LLVMValueRef counts, LLVMValueRef extents) {
+  const Plan *plan = object->plans[entry];
+  const CudaCode *code = object->options->cuda;
+  LLVMValueRef *records = NEW_ARRAY(object->arena, LLVMValueRef, plan->buffers.count);
+  int narrays;
+  LLVMValueRef sizes = list_arrays(object, plan, records, &narrays);
+  LLVMValueRef fields[] = {LLVMConstInt(object->emitter.i64, hash_of_images(code), 0),
+                           image_table(object),
+                           kernel_table(object, entry),
+                           struct_table(object, records, narrays, "arrays"),
+                           launches,
+                           glue_int(object, code->images.count),
+                           glue_int(object, plan->kernels.count),
+                           glue_int(object, narrays),
+                           glue_int(object, plan->launches.count),
+                           glue_int(object, entry_wants_state(plan) ? frame_state(plan) : -1),
+                           glue_int(object, entry_wants_scratch(plan, true) ? frame_scratch(plan) : -1),
+                           glue_int(object, frame_locals(plan)),
+                           glue_int(object, 0)};
+  LLVMValueRef table = glue_constant(object, glue_struct(object, fields, COUNT_OF(fields)), "cuda_entry");
+  LLVMTypeRef pointer = object->emitter.pointer, types[] = {pointer, pointer, pointer, pointer, pointer, pointer};
+  LLVMValueRef execute = runtime_function(object, "nn_cuda_execute", types, COUNT_OF(types));
+  return glue_call(object, execute, (LLVMValueRef[]){run, frame, table, counts, extents, sizes}, COUNT_OF(types));
+}
+
+/* init(state, seed): nn_cuda_init(state, bytes, seed, host_init); get and set(state, name, data) likewise. */
+static void emit_state_function(Object *object, LLVMValueRef function, LLVMValueRef host, const char *name, int count) {
+  Emitter *emitter = &object->emitter;
+  LLVMTypeRef types[5] = {emitter->pointer, emitter->i64};
+  LLVMValueRef arguments[5] = {LLVMGetParam(function, 0), glue_long(object, object->layout.bytes)};
+  for (int k = 1; k < count; k++) {
+    arguments[k + 1] = LLVMGetParam(function, (unsigned)k);
+    types[k + 1] = LLVMTypeOf(arguments[k + 1]);
+  }
+  arguments[count + 1] = host;
+  types[count + 1] = emitter->pointer;
+  glue_begin(object, function);
+  glue_demand_memory(object, arguments[0]);
+  LLVMValueRef own = runtime_function(object, name, types, count + 2);
+  LLVMBuildRet(emitter->builder, glue_call(object, own, arguments, count + 2));
+}
+
+void emit_gpu_state_functions(Object *object) {
+  emit_state_function(object, object->init, object->host_init, "nn_cuda_init", 2);
+  emit_state_function(object, object->get, object->host_get, "nn_cuda_get", 3);
+  emit_state_function(object, object->set, object->host_set, "nn_cuda_set", 3);
+}

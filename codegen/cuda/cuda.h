@@ -1,0 +1,52 @@
+/* From plans to CUDA C, and what a launch of each kernel needs. The plans must be scheduled for CUDA.
+ *
+ * A plan's kernel is a __global__ function of the same name behind the model's; a task is a block of THREADS threads, and a
+ * grid of any size runs them all. Its arguments are pointers to buffers, values of scalar parameters, and sizes, in the
+ * order of CudaKernel.arguments. Kernels of one launch are independent; between launches all wait for all. */
+#ifndef NNC_CUDA_H
+#define NNC_CUDA_H
+
+#include "codegen/interface.h"
+
+enum { CUDA_THREADS = 256 };
+
+typedef enum CudaArgumentKind {
+  CUDA_BUFFER, /* the address of buffer `index` on the device; of a result: NULL where it is not wanted */
+  CUDA_VALUE,  /* the value of scalar parameter `index`: float, int, or unsigned char */
+  CUDA_SIZE    /* dim symbol `index`, as long long */
+} CudaArgumentKind;
+typedef struct CudaArgument {
+  CudaArgumentKind kind;
+  int index;
+} CudaArgument;
+typedef struct CudaKernel {
+  const char *name;     /* "lenet_train_3_dense" */
+  int64_t shared_bytes; /* dynamic shared memory */
+  Vec(CudaArgument) arguments;
+} CudaKernel;
+typedef struct CudaSource {
+  Text text;            /* the file, whole */
+  CudaKernel **kernels; /* [entry][kernel], as in the plans */
+} CudaSource;
+
+/* Code for one kind of GPU ("sm_90a", a cubin) or for all later ones ("compute_90", PTX). */
+typedef struct CudaImage {
+  const char *architecture;
+  Text bytes;
+} CudaImage;
+typedef struct CudaCode {
+  CudaSource source;
+  Vec(CudaImage) images;
+} CudaCode;
+
+/* text is the caller's to free; all else is the module's arena's. */
+CudaSource cuda_print(const Module *module, Plan *const *plans, int count);
+
+/* Compiles by NVRTC for a list of architectures, "sm_80,sm_90a,sm_120", and adds PTX for the last that allows it. `log`
+ * gets what NVRTC says of each kernel, if it is not NULL. */
+bool cuda_compile(const Module *module, Plan *const *plans, int count, const char *architectures, Text *log, CudaCode *code,
+                  Failure *failure);
+void cuda_free(CudaCode *code);
+extern const char cuda_default_architectures[];
+
+#endif

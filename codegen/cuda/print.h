@@ -1,0 +1,76 @@
+/* What the files of the printer share. A Print is one kernel being printed; expressions are strings in its arena, lines go
+ * to `out`.
+ *
+ * Every value of the plan has one name in CUDA C: scalar k of a stage is s<k>; loop k is <its name>_<k>; a buffer is
+ * p<k>, the k-th that the kernel mentions, so that kernels which do alike are alike as text. Index arithmetic is in int where the bounds of all sizes allow it, else in long long. Sizes that are not
+ * constant are computed once, at the kernel's head. */
+#ifndef NNC_CUDA_PRINT_H
+#define NNC_CUDA_PRINT_H
+
+#include "codegen/cuda/cuda.h"
+
+typedef struct Print {
+  const Plan *plan;
+  Module *module;
+  const Kernel *kernel;
+  const Stage *stage; /* being printed */
+  Arena *arena;
+  Text *out;
+  int depth;                    /* of indentation */
+  const char *index;            /* the type of indices: "int" or "long long" */
+  const char *loops[MAX_LOOPS]; /* of the stage */
+  Vec(Id) buffers;              /* p<k>, or local_<k>: in the order in which they are first mentioned */
+  Vec(const Dim *) sizes;       /* size_<k>: what the kernel's head must compute */
+  int64_t shared_bytes;         /* of locals */
+  int64_t stage_bytes;          /* the most that a stage needs beside them */
+  int64_t *local_offset;        /* by buffer */
+} Print;
+
+/* ---- source.c ---- */
+void print_line(Print *print, const char *format, ...) PRINTF_LIKE(2, 3);
+void print_open(Print *print, const char *format, ...) PRINTF_LIKE(2, 3); /* the line, " {", deeper */
+void print_block(Print *print);                                           /* "{", deeper */
+void print_close(Print *print);
+void print_barrier(Print *print);
+const char *type_text_of(Dtype dtype); /* in a register */
+const char *type_in_memory_of(Dtype dtype);
+const char *buffer_text(Print *print, Id buffer); /* its name */
+/* Shared memory of this stage alone, behind the locals; gives the offset. All of a stage's begins anew with each stage. */
+int64_t stage_shared(Print *print, int64_t bytes);
+
+/* ---- index.c: sizes, loops, addresses ---- */
+const char *dim_text(Print *print, const Dim *dim); /* an expression of the index type; not negative ones in brackets */
+const char *quotient_text(Print *print, const char *value, const char *divisor);
+const char *dims_product(Print *print, const char *a, const char *b);
+bool task_is_whole(const Loop *task); /* its tiles divide it: none is cut short at the end */
+/* How many indices a loop has in this task. */
+const char *loop_span(Print *print, int loop);
+const char *span_product(Print *print, const int *loops, int count);
+/* Declares the loops, the last one running fastest, from a number: `value` is an expression. */
+void print_loops(Print *print, const char *value, const int *loops, int count);
+/* The loops from..to-1 in order, but `last` behind all others where it is one of them. Gives their number. */
+int loops_in_order(int from, int to, int last, int *order);
+const char *access_text(Print *print, const Access *access);   /* "x_1[28*i_1 + j_2]", or the value of a scalar */
+const char *access_guard(Print *print, const Access *access);  /* a condition, NULL: it is always inside */
+const char *access_number(Print *print, const Access *access); /* the row-major index, as unsigned long long */
+const char *axis_index(Print *print, const Access *access, int axis);
+bool indices_fit_int(const Plan *plan, const Kernel *kernel);
+
+/* ---- scalars.c ---- */
+const char *number_text(Print *print, Dtype dtype, double number);
+/* Declares scalars from..to-1. */
+void print_scalars(Print *print, int from, int to);
+void print_stores(Print *print);
+const char *store_open(Print *print, const Store *store); /* "if (wanted) " before a store into a result, or "" */
+
+/* ---- loops.c ---- */
+void print_each(Print *print);
+void print_fold(Print *print);
+void print_scatter(Print *print);
+void print_sort(Print *print);
+void print_cumsum(Print *print);
+
+/* ---- contract.c ---- */
+void print_contract(Print *print);
+
+#endif

@@ -1,0 +1,369 @@
+/* See cuda.h. One device, the first one, its primary context, and one stream for the whole process, made at the first call;
+ * code is loaded once for each object that is run. */
+#include "runtime/cuda.h"
+#include "runtime/cuda_driver.h"
+
+#include <dlfcn.h>
+#include <pthread.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { LAUNCH_LOOP = 1, LAUNCH_END = 2, MAX_ARGUMENTS = 512, STAGING_ALIGN = 256, BLOCKS_EACH = 32 };
+
+typedef struct Program { /* an object's code on the device */
+  struct Program *next;
+  const nn_cuda_image *images;
+  uint64_t hash;
+  CuModule module;
+} Program;
+typedef struct Functions { /* an entry's kernels */
+  struct Functions *next;
+  const nn_cuda_entry *entry;
+  uint64_t hash;
+  CuFunction function[];
+} Functions;
+
+static struct Gpu {
+  pthread_mutex_t mutex;
+  int opened, code; /* what nn_cuda_open gave */
+  char message[512];
+  CuDriver driver;
+  CuContext context;
+  CuStream stream;
+  int processors, capability;
+  Program *programs;
+  Functions *functions;
+} gpu = {.mutex = PTHREAD_MUTEX_INITIALIZER};
+
+static _Thread_local char message[512];
+const char *nn_cuda_error(void) { return message; }
+
+static int fail(int code, const char *format, ...) {
+  va_list list;
+  va_start(list, format);
+  vsnprintf(message, sizeof message, format, list);
+  va_end(list);
+  return code;
+}
+
+static int fail_driver(const char *what, CuResult result) {
+  const char *text = NULL;
+  if (gpu.driver.error) gpu.driver.error(result, &text);
+  return fail(NN_GPU_FAILED, "the GPU's driver: %s: %s (%d)", what, text ? text : "unknown error", result);
+}
+
+/* ---- opening ---- */
+
+static int find_driver(void) {
+  static const char *const names[] = {
+#define CU_NAME(field, name, arguments) name,
+      CU_FUNCTIONS(CU_NAME)
+#undef CU_NAME
+  };
+  const char *named = getenv("NN_CUDA_DRIVER");
+  void *library = dlopen(named && *named ? named : "libcuda.so.1", RTLD_NOW | RTLD_LOCAL);
+  if (!library) return fail(NN_NO_GPU, "this machine has no driver for NVIDIA GPUs (libcuda.so.1)");
+  for (size_t k = 0; k < sizeof names / sizeof *names; k++) {
+    void *function = dlsym(library, names[k]);
+    if (!function) return fail(NN_NO_GPU, "the driver for NVIDIA GPUs is too old: it has no %s", names[k]);
+    memcpy((char *)&gpu.driver + k * sizeof function, &function, sizeof function);
+  }
+  return NN_OK;
+}
+
+static int open_device(void) {
+  const CuDriver *driver = &gpu.driver;
+  CuDevice device;
+  int count = 0, major = 0, minor = 0;
+  CuResult result = driver->init(0);
+  if (result == 0) result = driver->count(&count);
+  if (result != 0 || count == 0) return fail(NN_NO_GPU, "this machine has no NVIDIA GPU that its driver can use");
+  result = driver->device(&device, 0);
+  if (result == 0) result = driver->attribute(&gpu.processors, CU_MULTIPROCESSORS, device);
+  if (result == 0) result = driver->attribute(&major, CU_CAPABILITY_MAJOR, device);
+  if (result == 0) result = driver->attribute(&minor, CU_CAPABILITY_MINOR, device);
+  if (result == 0) result = driver->retain(&gpu.context, device);
+  if (result == 0) result = driver->current(gpu.context);
+  if (result == 0) result = driver->stream(&gpu.stream, CU_STREAM_NON_BLOCKING);
+  gpu.capability = 10 * major + minor;
+  return result == 0 ? NN_OK : fail_driver("the GPU cannot be opened", result);
+}
+
+int nn_cuda_open(void) {
+  pthread_mutex_lock(&gpu.mutex);
+  if (!gpu.opened) {
+    gpu.code = find_driver();
+    if (gpu.code == NN_OK) gpu.code = open_device();
+    memcpy(gpu.message, message, sizeof message);
+    gpu.opened = 1;
+  }
+  pthread_mutex_unlock(&gpu.mutex);
+  if (gpu.code != NN_OK) return fail(gpu.code, "%s", gpu.message);
+  CuResult result = gpu.driver.current(gpu.context); /* of this thread */
+  return result == 0 ? NN_OK : fail_driver("the GPU's context", result);
+}
+
+/* ---- memory ---- */
+
+void *nn_cuda_allocate(size_t bytes) {
+  CuAddress address = 0;
+  if (nn_cuda_open() != NN_OK) return NULL;
+  CuResult result = gpu.driver.allocate(&address, bytes > 0 ? bytes : 1);
+  if (result != 0) fail_driver("memory cannot be allocated", result);
+  return result == 0 ? (void *)(uintptr_t)address : NULL;
+}
+
+void nn_cuda_free(void *device) {
+  if (device && nn_cuda_open() == NN_OK) gpu.driver.release((CuAddress)(uintptr_t)device);
+}
+
+int nn_cuda_wait(void) {
+  int code = nn_cuda_open();
+  if (code != NN_OK) return code;
+  CuResult result = gpu.driver.wait(gpu.stream);
+  return result == 0 ? NN_OK : fail_driver("a kernel failed", result);
+}
+
+int nn_cuda_write(void *device, const void *host, size_t bytes) {
+  int code = nn_cuda_open();
+  if (code != NN_OK) return code;
+  CuResult result = gpu.driver.write((CuAddress)(uintptr_t)device, host, bytes, gpu.stream);
+  return result == 0 ? nn_cuda_wait() : fail_driver("memory cannot be written", result);
+}
+
+int nn_cuda_read(void *host, const void *device, size_t bytes) {
+  int code = nn_cuda_open();
+  if (code != NN_OK) return code;
+  CuResult result = gpu.driver.read(host, (CuAddress)(uintptr_t)device, bytes, gpu.stream);
+  return result == 0 ? nn_cuda_wait() : fail_driver("memory cannot be read", result);
+}
+
+/* The driver knows its own memory alone. */
+static int on_device(uint64_t address) {
+  unsigned type = 0;
+  return gpu.driver.pointer(&type, CU_POINTER_MEMORY_TYPE, address) == 0 && type == CU_MEMORY_DEVICE;
+}
+
+/* ---- code ---- */
+
+/* How well an image suits this GPU; 0: not at all. Machine code runs on GPUs of its generation that are as able, or, with an
+ * "a" behind, on that very kind; PTX on all that are. */
+static int suits(const nn_cuda_image *image) {
+  const char *digits = strchr(image->architecture, '_');
+  char *end;
+  if (!digits) return 0;
+  int capability = (int)strtol(digits + 1, &end, 10);
+  if (*end) return capability == gpu.capability ? 3000 : 0;
+  if (capability > gpu.capability) return 0;
+  if (strncmp(image->architecture, "sm_", 3) != 0) return 1000 + capability;
+  return capability / 10 == gpu.capability / 10 ? 2000 + capability : 0;
+}
+
+static int load_program(const nn_cuda_entry *entry, CuModule *module) {
+  const nn_cuda_image *best = NULL;
+  for (Program *program = gpu.programs; program; program = program->next) {
+    if (program->images != entry->images || program->hash != entry->hash) continue;
+    *module = program->module;
+    return NN_OK;
+  }
+  for (int k = 0; k < entry->nimages; k++) {
+    const nn_cuda_image *image = &entry->images[k];
+    if (suits(image) > (best ? suits(best) : 0)) best = image;
+  }
+  if (!best)
+    return fail(NN_BAD_PROCESSOR, "this GPU is sm_%d, for which the model has no code: compile it with --gpu sm_%d",
+                gpu.capability, gpu.capability);
+  CuResult result = gpu.driver.load(module, best->bytes);
+  if (result != 0) return fail_driver("the model's code cannot be loaded", result);
+  Program *program = malloc(sizeof *program);
+  if (!program) return fail(NN_GPU_FAILED, "out of memory");
+  *program = (Program){gpu.programs, entry->images, entry->hash, *module};
+  gpu.programs = program;
+  return NN_OK;
+}
+
+static int find_functions(const nn_cuda_entry *entry, Functions *own) {
+  CuModule module;
+  int code = load_program(entry, &module);
+  for (int k = 0; code == NN_OK && k < entry->nkernels; k++) {
+    const nn_cuda_kernel *kernel = &entry->kernels[k];
+    CuResult result = gpu.driver.function(&own->function[k], module, kernel->name);
+    if (result == 0 && kernel->shared_bytes > 48 << 10)
+      result = gpu.driver.set_function(own->function[k], CU_FUNCTION_DYNAMIC_SHARED, kernel->shared_bytes);
+    if (result != 0) code = fail_driver(kernel->name, result);
+  }
+  return code;
+}
+
+static int functions_of(const nn_cuda_entry *entry, const Functions **functions) {
+  int code = NN_OK;
+  pthread_mutex_lock(&gpu.mutex);
+  Functions *own = gpu.functions;
+  while (own && (own->entry != entry || own->hash != entry->hash)) own = own->next;
+  if (!own) {
+    own = malloc(sizeof *own + (size_t)entry->nkernels * sizeof *own->function);
+    code = own ? find_functions(entry, own) : fail(NN_GPU_FAILED, "out of memory");
+    if (code == NN_OK) {
+      own->next = gpu.functions, own->entry = entry, own->hash = entry->hash;
+      gpu.functions = own;
+    } else {
+      free(own);
+    }
+  }
+  pthread_mutex_unlock(&gpu.mutex);
+  *functions = own;
+  return code;
+}
+
+/* ---- a call ---- */
+
+typedef struct Call {
+  const nn_run *run;
+  const nn_cuda_entry *entry;
+  const Functions *functions;
+  uint64_t *frame;
+  const int64_t *tasks, *trips, *bytes;
+  uint64_t *host; /* by array: where it lies on the host, 0: it does not */
+} Call;
+
+static int launch_kernel(const Call *call, int which) {
+  const nn_cuda_kernel *kernel = &call->entry->kernels[which];
+  void *arguments[MAX_ARGUMENTS];
+  int64_t tasks = call->tasks[which], most = (int64_t)gpu.processors * BLOCKS_EACH;
+  if (tasks <= 0) return NN_OK;
+  if (kernel->narguments > MAX_ARGUMENTS) return fail(NN_GPU_FAILED, "%s has too many arguments", kernel->name);
+  for (int64_t k = 0; k < kernel->narguments; k++) {
+    int32_t argument = kernel->arguments[k];
+    uint64_t *field = &call->frame[argument >= 0 ? argument : ~argument];
+    arguments[k] = argument >= 0 ? (void *)field : (void *)(uintptr_t)*field;
+  }
+  unsigned grid = (unsigned)(tasks < most ? tasks : most);
+  CuResult result = gpu.driver.launch(call->functions->function[which], grid, 1, 1, (unsigned)kernel->threads, 1, 1,
+                                      (unsigned)kernel->shared_bytes, gpu.stream, arguments, NULL);
+  return result == 0 ? NN_OK : fail_driver(kernel->name, result);
+}
+
+static void trace(const Call *call, const nn_cuda_launch *launch, int done) {
+  if (!call->run || !call->run->trace) return;
+  gpu.driver.wait(gpu.stream);
+  call->run->trace(call->run->trace_user, launch->ordinal, done);
+}
+
+static int launch_all(const Call *call) {
+  for (int at = 0; at < call->entry->nlaunches; at++) {
+    const nn_cuda_launch *launch = &call->entry->launches[at];
+    uint64_t *turn = &call->frame[launch->turn];
+    if (launch->kind == LAUNCH_LOOP) {
+      int64_t trips = call->trips[at];
+      *turn = (uint64_t)(launch->reverse ? trips - 1 : 0);
+      if (trips <= 0) at = launch->match;
+      continue;
+    }
+    if (launch->kind == LAUNCH_END) {
+      *turn += launch->reverse ? UINT64_MAX : 1;
+      if (*turn < (uint64_t)call->trips[launch->match]) at = launch->match; /* -1 is beyond all trips */
+      continue;
+    }
+    trace(call, launch, 0);
+    for (int k = 0; k < launch->count; k++) {
+      int code = launch_kernel(call, launch->first + k);
+      if (code != NN_OK) return code;
+    }
+    trace(call, launch, 1);
+  }
+  return NN_OK;
+}
+
+/* Arrays of the host get a place in staging; what is read is copied there. */
+static int bring_arrays(Call *call) {
+  const nn_cuda_entry *entry = call->entry;
+  uint64_t staging = entry->staging >= 0 ? call->frame[entry->staging] : 0;
+  for (int k = 0; k < entry->narrays; k++) {
+    uint64_t *field = &call->frame[entry->arrays[k].field];
+    call->host[k] = *field && !on_device(*field) ? *field : 0;
+    if (!call->host[k]) continue;
+    *field = staging;
+    staging += ((uint64_t)call->bytes[k] + STAGING_ALIGN - 1) / STAGING_ALIGN * STAGING_ALIGN;
+    if (entry->arrays[k].result) continue;
+    CuResult result = gpu.driver.write(*field, (const void *)(uintptr_t)call->host[k], (size_t)call->bytes[k], gpu.stream);
+    if (result != 0) return fail_driver("an argument cannot be copied", result);
+  }
+  return NN_OK;
+}
+
+static int take_arrays(const Call *call) {
+  const nn_cuda_entry *entry = call->entry;
+  int any = 0;
+  for (int k = 0; k < entry->narrays; k++) {
+    if (!call->host[k]) continue;
+    any = 1;
+    if (!entry->arrays[k].result) continue;
+    uint64_t from = call->frame[entry->arrays[k].field];
+    CuResult result = gpu.driver.read((void *)(uintptr_t)call->host[k], from, (size_t)call->bytes[k], gpu.stream);
+    if (result != 0) return fail_driver("a result cannot be copied", result);
+  }
+  return any ? nn_cuda_wait() : NN_OK;
+}
+
+static int check_memory(const Call *call, int field, const char *what) {
+  if (field < 0 || on_device(call->frame[field])) return NN_OK;
+  return fail(NN_GPU_FAILED, "%s is no memory of the GPU's: take it from nn_cuda_allocate", what);
+}
+
+int nn_cuda_execute(const nn_run *run, uint64_t *frame, const nn_cuda_entry *entry, const int64_t *tasks,
+                    const int64_t *trips, const int64_t *bytes) {
+  Call call = {.run = run, .entry = entry, .frame = frame, .tasks = tasks, .trips = trips, .bytes = bytes};
+  uint64_t host[MAX_ARGUMENTS];
+  call.host = host;
+  int code = nn_cuda_open();
+  if (code == NN_OK && entry->narrays > MAX_ARGUMENTS) code = fail(NN_GPU_FAILED, "an entry has too many arrays");
+  if (code == NN_OK) code = check_memory(&call, entry->state, "the state");
+  if (code == NN_OK) code = check_memory(&call, entry->scratch, "scratch");
+  if (code == NN_OK) code = functions_of(entry, &call.functions);
+  if (code == NN_OK) code = bring_arrays(&call);
+  if (code == NN_OK) code = launch_all(&call);
+  if (code == NN_OK) code = take_arrays(&call);
+  return code;
+}
+
+/* ---- the state ---- */
+
+/* Aligned as the model wants its state; the caller frees it. */
+static void *host_copy(const void *device, int64_t bytes, int *code) {
+  void *host = NULL;
+  *code = nn_cuda_open();
+  if (*code == NN_OK && posix_memalign(&host, 64, bytes > 0 ? (size_t)bytes : 64) != 0)
+    *code = fail(NN_GPU_FAILED, "out of memory");
+  if (*code == NN_OK && device) *code = nn_cuda_read(host, device, (size_t)bytes);
+  return host;
+}
+
+int nn_cuda_init(void *state, int64_t bytes, uint64_t seed, int (*init)(void *state, uint64_t seed)) {
+  int code;
+  void *host = host_copy(NULL, bytes, &code);
+  if (code == NN_OK) code = init(host, seed);
+  if (code == NN_OK) code = nn_cuda_write(state, host, (size_t)bytes);
+  free(host);
+  return code;
+}
+
+int nn_cuda_get(const void *state, int64_t bytes, const char *name, void *out,
+                int (*get)(const void *state, const char *name, void *out)) {
+  int code;
+  void *host = host_copy(state, bytes, &code);
+  if (code == NN_OK) code = get(host, name, out);
+  free(host);
+  return code;
+}
+
+int nn_cuda_set(void *state, int64_t bytes, const char *name, const void *in,
+                int (*set)(void *state, const char *name, const void *in)) {
+  int code;
+  void *host = host_copy(state, bytes, &code);
+  if (code == NN_OK) code = set(host, name, in);
+  if (code == NN_OK) code = nn_cuda_write(state, host, (size_t)bytes);
+  free(host);
+  return code;
+}

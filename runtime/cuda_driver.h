@@ -1,0 +1,55 @@
+/* NVIDIA's driver interface: the functions that nnc's runtime calls, declared by hand, as they have been since CUDA 11. */
+#ifndef NN_CUDA_DRIVER_H
+#define NN_CUDA_DRIVER_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+typedef int CuResult; /* 0: good */
+typedef int CuDevice;
+typedef struct CuContextRecord *CuContext;
+typedef struct CuModuleRecord *CuModule;
+typedef struct CuFunctionRecord *CuFunction;
+typedef struct CuStreamRecord *CuStream;
+typedef unsigned long long CuAddress;
+
+enum {
+  CU_MULTIPROCESSORS = 16, /* attributes of a device */
+  CU_CAPABILITY_MAJOR = 75,
+  CU_CAPABILITY_MINOR = 76,
+  CU_POINTER_MEMORY_TYPE = 2, /* an attribute of an address; its values: */
+  CU_MEMORY_DEVICE = 2,
+  CU_FUNCTION_DYNAMIC_SHARED = 8, /* an attribute of a function */
+  CU_STREAM_NON_BLOCKING = 1
+};
+
+/*  field          name in libcuda                 arguments */
+#define CU_FUNCTIONS(F)                                                                                                    \
+  F(init, "cuInit", (unsigned flags))                                                                                      \
+  F(count, "cuDeviceGetCount", (int *count))                                                                               \
+  F(device, "cuDeviceGet", (CuDevice * device, int ordinal))                                                               \
+  F(attribute, "cuDeviceGetAttribute", (int *value, int attribute, CuDevice device))                                       \
+  F(retain, "cuDevicePrimaryCtxRetain", (CuContext * context, CuDevice device))                                            \
+  F(current, "cuCtxSetCurrent", (CuContext context))                                                                       \
+  F(stream, "cuStreamCreate", (CuStream * stream, unsigned flags))                                                         \
+  F(wait, "cuStreamSynchronize", (CuStream stream))                                                                        \
+  F(allocate, "cuMemAlloc_v2", (CuAddress * address, size_t bytes))                                                        \
+  F(release, "cuMemFree_v2", (CuAddress address))                                                                          \
+  F(write, "cuMemcpyHtoDAsync_v2", (CuAddress to, const void *from, size_t bytes, CuStream stream))                        \
+  F(read, "cuMemcpyDtoHAsync_v2", (void *to, CuAddress from, size_t bytes, CuStream stream))                               \
+  F(pointer, "cuPointerGetAttribute", (void *value, int attribute, CuAddress address))                                     \
+  F(load, "cuModuleLoadData", (CuModule * module, const void *image))                                                      \
+  F(function, "cuModuleGetFunction", (CuFunction * function, CuModule module, const char *name))                           \
+  F(set_function, "cuFuncSetAttribute", (CuFunction function, int attribute, int value))                                   \
+  F(launch, "cuLaunchKernel",                                                                                              \
+    (CuFunction function, unsigned grid_x, unsigned grid_y, unsigned grid_z, unsigned block_x, unsigned block_y,           \
+     unsigned block_z, unsigned shared_bytes, CuStream stream, void **arguments, void **extra))                            \
+  F(error, "cuGetErrorString", (CuResult code, const char **text))
+
+typedef struct CuDriver {
+#define CU_FIELD(field, name, arguments) CuResult(*field) arguments;
+  CU_FUNCTIONS(CU_FIELD)
+#undef CU_FIELD
+} CuDriver;
+
+#endif

@@ -1,0 +1,145 @@
+/* The threads of a block as fibres of one thread: each runs until it meets a barrier or a shuffle, then the next does. So
+ * what threads do to each other's memory without a barrier between them hangs on the order, which is why each launch is run
+ * in two orders. Shared memory holds NaN when a block begins. */
+#include "shim.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <ucontext.h>
+
+enum { MAX_THREADS = 1024, STACK = 128 << 10, WARP = 32 };
+
+typedef enum Waits { RUNS, AT_BARRIER, AT_EXCHANGE, ENDED } Waits;
+typedef struct Fibre {
+  jmp_buf place;
+  Waits waits;
+  unsigned given, taken;
+  int distance;
+} Fibre;
+
+static struct {
+  Shim shim;
+  jmp_buf scheduler;
+  ucontext_t start;
+  Fibre fibre[MAX_THREADS];
+  char *stack[MAX_THREADS];
+  unsigned now, threads;
+  const ShimKernel *kernel;
+  void **arguments;
+} run;
+
+void shim_die(const char *format, ...) {
+  va_list list;
+  va_start(list, format);
+  fprintf(stderr, "shim: ");
+  vfprintf(stderr, format, list);
+  fprintf(stderr, "\n");
+  va_end(list);
+  fflush(NULL);
+  abort();
+}
+
+/* ---- fibres: each is a loop over the threads that it is given, one a block ---- */
+
+static void leave(Waits why) {
+  Fibre *own = &run.fibre[run.now];
+  own->waits = why;
+  if (_setjmp(own->place) == 0) _longjmp(run.scheduler, 1);
+}
+
+static void fibre_main(void) {
+  for (;;) {
+    run.kernel->call(run.arguments);
+    leave(ENDED);
+  }
+}
+
+static void barrier(void) { leave(AT_BARRIER); }
+
+static unsigned exchange(unsigned value, int distance) {
+  Fibre *own = &run.fibre[run.now];
+  own->given = value;
+  own->distance = distance;
+  leave(AT_EXCHANGE);
+  return own->taken;
+}
+
+static void go_on(unsigned thread) {
+  run.now = thread;
+  run.shim.thread.x = thread;
+  run.fibre[thread].waits = RUNS;
+  if (_setjmp(run.scheduler) != 0) return;
+  if (run.stack[thread]) _longjmp(run.fibre[thread].place, 1);
+  ucontext_t here, there;
+  getcontext(&there);
+  run.stack[thread] = malloc(STACK);
+  if (!run.stack[thread]) shim_die("out of memory");
+  there.uc_stack.ss_sp = run.stack[thread];
+  there.uc_stack.ss_size = STACK;
+  there.uc_link = NULL;
+  makecontext(&there, fibre_main, 0);
+  swapcontext(&here, &there);
+}
+
+/* ---- a block ---- */
+
+/* Those of a warp that all wait for each other's values get them. */
+static int settle_warp(unsigned first) {
+  int distance = run.fibre[first].distance;
+  for (unsigned t = first; t < first + WARP; t++) {
+    if (run.fibre[t].waits != AT_EXCHANGE) return 0;
+    if (run.fibre[t].distance != distance) shim_die("a warp's lanes are at different shuffles");
+  }
+  for (unsigned t = first; t < first + WARP; t++) run.fibre[t].taken = run.fibre[t ^ (unsigned)distance].given;
+  return 1;
+}
+
+static unsigned count_waiting(Waits why) {
+  unsigned count = 0;
+  for (unsigned t = 0; t < run.threads; t++) count += run.fibre[t].waits == why;
+  return count;
+}
+
+static void go_on_all(unsigned first, unsigned count, int backwards) {
+  for (unsigned k = 0; k < count; k++) go_on(backwards ? first + count - 1 - k : first + k);
+}
+
+static void run_block(int backwards) {
+  go_on_all(0, run.threads, backwards);
+  for (;;) {
+    int moved = 0;
+    unsigned ended = count_waiting(ENDED);
+    if (ended == run.threads) return;
+    if (count_waiting(AT_BARRIER) == run.threads) {
+      go_on_all(0, run.threads, backwards);
+      continue;
+    }
+    for (unsigned k = 0; k < run.threads / WARP; k++) {
+      unsigned warp = backwards ? run.threads / WARP - 1 - k : k;
+      if (!settle_warp(warp * WARP)) continue;
+      go_on_all(warp * WARP, WARP, backwards);
+      moved = 1;
+    }
+    if (!moved)
+      shim_die("of %u threads %u are at a barrier, %u at a shuffle, %u have ended: they wait for ever", run.threads,
+               count_waiting(AT_BARRIER), count_waiting(AT_EXCHANGE), ended);
+  }
+}
+
+void shim_run(const ShimKernel *kernel, void **arguments, unsigned blocks, unsigned threads, unsigned shared_bytes,
+              int backwards) {
+  if (threads > MAX_THREADS || threads % WARP != 0) shim_die("blocks of %u threads", threads);
+  run.shim = (Shim){.block_size = {threads, 1, 1}, .grid = {blocks, 1, 1}, .barrier = barrier, .exchange = exchange};
+  run.kernel = kernel;
+  run.arguments = arguments;
+  run.threads = threads;
+  for (unsigned k = 0; k < blocks; k++) {
+    unsigned char *shared = kernel->begin(&run.shim);
+    memset(shared, 0xFF, shared_bytes);
+    run.shim.block.x = backwards ? blocks - 1 - k : k;
+    run_block(backwards);
+  }
+}

@@ -1,0 +1,202 @@
+/* The driver's functions that runtime/cuda.c calls. Memory of the device can be touched by kernels and copies alone: at all
+ * other times it has no permissions. Each block of it ends (but for less than 256 bytes) at a page that never has any, and
+ * holds NaN at first. Every launch runs twice, its threads in opposite orders, from the same memory, and must leave the same
+ * bits. */
+#include "shim.h"
+
+#include <dlfcn.h>
+#include <elf.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+enum { MAX_BLOCKS = 64, PAGE = 4096, ALIGN = 256, GOOD = 0, INVALID = 1, NOT_FOUND = 500 };
+typedef struct Block {
+  char *pages, *data;
+  size_t length, bytes; /* of pages but the guard; of data */
+  char *before, *after; /* copies */
+} Block;
+static Block blocks[MAX_BLOCKS];
+
+#define EXPORT __attribute__((visibility("default")))
+EXPORT int cuInit(unsigned flags);
+EXPORT int cuDeviceGetCount(int *count);
+EXPORT int cuDeviceGet(int *device, int ordinal);
+EXPORT int cuDeviceGetAttribute(int *value, int attribute, int device);
+EXPORT int cuDevicePrimaryCtxRetain(void **context, int device);
+EXPORT int cuCtxSetCurrent(void *context);
+EXPORT int cuStreamCreate(void **stream, unsigned flags);
+EXPORT int cuStreamSynchronize(void *stream);
+EXPORT int cuMemAlloc_v2(unsigned long long *address, size_t bytes);
+EXPORT int cuMemFree_v2(unsigned long long address);
+EXPORT int cuMemcpyHtoDAsync_v2(unsigned long long to, const void *from, size_t bytes, void *stream);
+EXPORT int cuMemcpyDtoHAsync_v2(void *to, unsigned long long from, size_t bytes, void *stream);
+EXPORT int cuPointerGetAttribute(void *value, int attribute, unsigned long long address);
+EXPORT int cuModuleLoadData(void **module, const void *image);
+EXPORT int cuModuleGetFunction(void **function, void *module, const char *name);
+EXPORT int cuFuncSetAttribute(void *function, int attribute, int value);
+EXPORT int cuLaunchKernel(void *function, unsigned grid_x, unsigned grid_y, unsigned grid_z, unsigned block_x,
+                          unsigned block_y, unsigned block_z, unsigned shared_bytes, void *stream, void **arguments,
+                          void **extra);
+EXPORT int cuGetErrorString(int code, const char **text);
+
+/* ---- the device ---- */
+
+int cuInit(unsigned flags) { return flags == 0 ? GOOD : INVALID; }
+int cuDeviceGetCount(int *count) { return *count = 1, GOOD; }
+int cuDeviceGet(int *device, int ordinal) { return *device = ordinal, GOOD; }
+/* One processor, so that blocks run several tasks; sm_90. */
+int cuDeviceGetAttribute(int *value, int attribute, int device) {
+  (void)device;
+  *value = attribute == 16 ? 1 : attribute == 75 ? 9 : 0;
+  return GOOD;
+}
+int cuDevicePrimaryCtxRetain(void **context, int device) {
+  (void)device;
+  return *context = blocks, GOOD;
+}
+int cuCtxSetCurrent(void *context) { return context == blocks ? GOOD : INVALID; }
+int cuStreamCreate(void **stream, unsigned flags) {
+  (void)flags;
+  return *stream = blocks, GOOD;
+}
+int cuStreamSynchronize(void *stream) { return stream == blocks ? GOOD : INVALID; }
+int cuGetErrorString(int code, const char **text) {
+  *text = code == INVALID ? "invalid value" : code == NOT_FOUND ? "not found" : "unknown";
+  return GOOD;
+}
+
+/* ---- memory ---- */
+
+static void permit(int permitted) {
+  for (int k = 0; k < MAX_BLOCKS; k++)
+    if (blocks[k].pages) mprotect(blocks[k].pages, blocks[k].length, permitted ? PROT_READ | PROT_WRITE : PROT_NONE);
+}
+
+int cuMemAlloc_v2(unsigned long long *address, size_t bytes) {
+  for (int k = 0; k < MAX_BLOCKS; k++) {
+    Block *block = &blocks[k];
+    if (block->pages) continue;
+    block->bytes = (bytes + ALIGN - 1) / ALIGN * ALIGN;
+    block->length = (block->bytes + PAGE - 1) / PAGE * PAGE;
+    block->pages = mmap(NULL, block->length + PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (block->pages == MAP_FAILED) shim_die("out of memory");
+    block->data = block->pages + block->length - block->bytes;
+    block->before = malloc(block->bytes);
+    block->after = malloc(block->bytes);
+    if (!block->before || !block->after) shim_die("out of memory");
+    permit(1);
+    memset(block->data, 0xFF, block->bytes);
+    permit(0);
+    *address = (unsigned long long)(uintptr_t)block->data;
+    return GOOD;
+  }
+  return INVALID;
+}
+
+static Block *block_of(unsigned long long address) {
+  for (int k = 0; k < MAX_BLOCKS; k++) {
+    unsigned long long first = (unsigned long long)(uintptr_t)blocks[k].data;
+    if (blocks[k].pages && address >= first && address < first + blocks[k].bytes) return &blocks[k];
+  }
+  return NULL;
+}
+
+int cuMemFree_v2(unsigned long long address) {
+  Block *block = block_of(address);
+  if (!block || address != (unsigned long long)(uintptr_t)block->data) return INVALID;
+  munmap(block->pages, block->length + PAGE);
+  free(block->before);
+  free(block->after);
+  *block = (Block){0};
+  return GOOD;
+}
+
+static int copy(void *to, const void *from, size_t bytes, unsigned long long device) {
+  Block *block = block_of(device);
+  if (!block || device + bytes > (unsigned long long)(uintptr_t)block->data + block->bytes) return INVALID;
+  permit(1);
+  memcpy(to, from, bytes);
+  permit(0);
+  return GOOD;
+}
+int cuMemcpyHtoDAsync_v2(unsigned long long to, const void *from, size_t bytes, void *stream) {
+  (void)stream;
+  return copy((void *)(uintptr_t)to, from, bytes, to);
+}
+int cuMemcpyDtoHAsync_v2(void *to, unsigned long long from, size_t bytes, void *stream) {
+  (void)stream;
+  return copy(to, (const void *)(uintptr_t)from, bytes, from);
+}
+int cuPointerGetAttribute(void *value, int attribute, unsigned long long address) {
+  if (attribute != 2 || !block_of(address)) return INVALID;
+  *(unsigned *)value = 2;
+  return GOOD;
+}
+
+/* ---- code: an image is a shared object that compile.c made ---- */
+
+static size_t image_bytes(const void *image) {
+  const Elf64_Ehdr *head = image;
+  if (memcmp(head->e_ident, ELFMAG, SELFMAG) != 0) shim_die("an image is no shared object");
+  return head->e_shoff + (size_t)head->e_shnum * head->e_shentsize;
+}
+
+int cuModuleLoadData(void **module, const void *image) {
+  char path[] = "/tmp/nnc.shim.XXXXXX";
+  size_t bytes = image_bytes(image);
+  int file = mkstemp(path);
+  if (file < 0 || write(file, image, bytes) != (ssize_t)bytes) shim_die("cannot write %s", path);
+  close(file);
+  *module = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+  unlink(path);
+  if (!*module) shim_die("%s", dlerror());
+  return GOOD;
+}
+
+int cuModuleGetFunction(void **function, void *module, const char *name) {
+  char call[600];
+  ShimKernel *kernel = malloc(sizeof *kernel);
+  snprintf(call, sizeof call, "shim_call_%s", name);
+  void *addresses[] = {dlsym(module, call), dlsym(module, "shim_begin")};
+  if (!kernel || !addresses[0] || !addresses[1]) return NOT_FOUND;
+  memcpy(&kernel->call, &addresses[0], sizeof addresses[0]);
+  memcpy(&kernel->begin, &addresses[1], sizeof addresses[1]);
+  return *function = kernel, GOOD;
+}
+
+int cuFuncSetAttribute(void *function, int attribute, int value) {
+  (void)function;
+  return attribute == 8 && value <= 227 << 10 ? GOOD : INVALID;
+}
+
+/* ---- launches ---- */
+
+static void compare(const Block *block) {
+  if (memcmp(block->data, block->after, block->bytes) == 0) return;
+  size_t at = 0;
+  while (block->data[at] == block->after[at]) at++;
+  shim_die("a race: byte %zu of %zu at %p hangs on the order of threads", at, block->bytes, (void *)block->data);
+}
+
+int cuLaunchKernel(void *function, unsigned grid_x, unsigned grid_y, unsigned grid_z, unsigned block_x, unsigned block_y,
+                   unsigned block_z, unsigned shared_bytes, void *stream, void **arguments, void **extra) {
+  if (grid_y * grid_z * block_y * block_z != 1 || grid_x == 0 || stream != blocks || extra) return INVALID;
+  if (shared_bytes > 227 << 10) return INVALID;
+  permit(1);
+  for (int k = 0; k < MAX_BLOCKS; k++)
+    if (blocks[k].pages) memcpy(blocks[k].before, blocks[k].data, blocks[k].bytes);
+  shim_run(function, arguments, grid_x, block_x, shared_bytes, 0);
+  for (int k = 0; k < MAX_BLOCKS; k++) {
+    if (!blocks[k].pages) continue;
+    memcpy(blocks[k].after, blocks[k].data, blocks[k].bytes);
+    memcpy(blocks[k].data, blocks[k].before, blocks[k].bytes);
+  }
+  shim_run(function, arguments, grid_x, block_x, shared_bytes, 1);
+  for (int k = 0; k < MAX_BLOCKS; k++)
+    if (blocks[k].pages) compare(&blocks[k]);
+  permit(0);
+  return GOOD;
+}
