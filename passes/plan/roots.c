@@ -2,8 +2,9 @@
  *
  * What folds, sorts or scatters must. An expression gets it only where computing it again for each reader would cost more
  * than a store and the loads: when it is dear (an exp, a division, a random number somewhere in it) and is read more than
- * once, by two readers or by one that reads each element several times. Where an index can't be composed through it, lower
- * marks it later. */
+ * once, by two readers or by one that reads each element several times. And where an expression is all that is made of a
+ * product, and is read more than once, it gets the memory that the product would have had: the product's store then writes
+ * what its readers want. Where an index can't be composed through a value, lower marks it later. */
 #include "passes/plan/lowering.h"
 
 enum { DEAR = 8 }; /* in units of an addition: what a store and two loads are worth */
@@ -81,6 +82,26 @@ static int *count_readers(const Lowering *lowering) {
   return readers;
 }
 
+/* Results and new states have memory of their own, which the product's store can write. */
+static bool *values_that_leave(const Graph *graph) {
+  bool *leaves = NEW_ARRAY(graph->module->arena, bool, graph->nodes.count);
+  for (int k = 0; graph->kind != GRAPH_BODY && k < graph->results.count; k++) leaves[graph->results.items[k].value] = true;
+  for (int k = 0; k < graph->finals.count; k++) leaves[graph->finals.items[k].value] = true;
+  return leaves;
+}
+
+/* All that is made of a product: it, or an elementwise op on such a value that nobody else reads, no larger or smaller. */
+static bool ends_product(const Lowering *lowering, const bool *product, const int *readers, const Node *node) {
+  if (node->op == OP_contract) return true;
+  if (node->space || node->op < OP_neg || node->op > OP_where) return false;
+  for (int k = 0; k < node->noperands; k++) {
+    Id operand = node->operands[k];
+    if (product[operand] && readers[operand] == 1 && type_same_sizes(graph_type(lowering->graph, operand), &node->type))
+      return true;
+  }
+  return false;
+}
+
 void choose_roots(Lowering *lowering) {
   const Graph *graph = lowering->graph;
   Arena *arena = lowering->module->arena;
@@ -92,8 +113,11 @@ void choose_roots(Lowering *lowering) {
   for (Id id = 1; id < count; id++) lowering->root[id] = must_be_root(graph_node(graph, id));
   int *readers = count_readers(lowering);
   double *cost = NEW_ARRAY(arena, double, count);
+  bool *product = NEW_ARRAY(arena, bool, count); /* what the store behind a contraction could write in its place */
+  const bool *leaves = values_that_leave(graph);
   for (Id id = 1; id < count; id++) {
     const Node *node = graph_node(graph, id);
+    product[id] = ends_product(lowering, product, readers, node);
     if (is_leaf(node)) {
       cost[id] = node->op == OP_constant ? 0 : 1;
       continue;
@@ -102,7 +126,9 @@ void choose_roots(Lowering *lowering) {
     for (int k = 0; k < node->noperands; k++) cost[id] += cost[node->operands[k]];
     bool only_moves = node->op == OP_view || node->op == OP_reshape || node->op == OP_stop;
     bool dear = cost[id] >= DEAR && readers[id] > 1 && !only_moves;
-    if (!lowering->inlined || dear) lowering->root[id] = true;
+    bool instead = product[id] && readers[id] > 1 && !leaves[id];
+    if (!lowering->inlined || dear || instead) lowering->root[id] = true;
+    if (lowering->root[id] && node->op != OP_contract) product[id] = false;
     if (lowering->root[id]) cost[id] = 1;
   }
 }
