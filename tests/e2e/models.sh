@@ -52,7 +52,8 @@ gzip -dc "$SOURCE/models/data/boston.csv.gz" | awk -f solve.awk > wanted
 for way in '' --interpret; do
   expect 0 '' "$NNC" train "$SOURCE/models/linreg.nn" "$SOURCE/models/data/boston.csv.gz" --standardize --epochs 2000 \
     --batch 506 lr=0.1 --save linreg.safetensors -q $way
-  tail -c 56 linreg.safetensors | od -A n -v -t f4 -w4 > found # f.w, then f.b
+  head=$(od -A n -t u8 -N 8 linreg.safetensors) # f.w, then f.b come first behind it
+  tail -c +$((head + 9)) linreg.safetensors | head -c 56 | od -A n -v -t f4 -w4 > found
   paste wanted found | awk '{ off = $1 - $2; if (off < 0) off = -off; if (off > 1e-3) bad++ } END { exit bad > 0 || NR != 14 }' ||
     fail "linreg $way: $(paste wanted found | tr '\n' ';')"
 done
@@ -65,4 +66,34 @@ END
 expect 0 'ok' "$NNC" diff mean.nn N=2
 expect 0 '' "$NNC" diff "$SOURCE/models/digits.nn" -q
 expect 0 '' "$NNC" diff "$SOURCE/models/lenet.nn" -q N=3
+
+# Orthogonal weights start from the same numbers compiled and interpreted, however they are laid out.
+cat > orthogonal.nn << 'END'
+model orthogonal
+dim N <= 64
+param w: [40, 512] = orthogonal
+param v: [512, 56] = orthogonal
+param c: [20, 3, 5, 5] = orthogonal(0.5)
+step train(x: [N, 40], t: [N, 56]) -> loss {
+  loss = mse(tanh(tanh(x @ w) @ v), t)
+  minimize loss by sgd(0.1)
+}
+fn g(x: [N, 3, 9, 9]) -> y = contract("n c oh+kh ow+kw, o c kh kw -> n o oh ow", x, c)
+END
+expect 0 '' "$NNC" run orthogonal.nn --seed 5 --save compiled.safetensors
+expect 0 '' "$NNC" run orthogonal.nn --seed 5 --save interpreted.safetensors --interpret
+same compiled.safetensors interpreted.safetensors
+
+# Names told letter by letter, the state kept from call to call, are those that are written in one call.
+rnn=$SOURCE/models/rnn.nn
+expect 0 '' "$NNC" run "$rnn" write temperature=1e-4 -o written.csv
+expect 0 '' "$NNC" run "$rnn" --save told.safetensors
+letter=0
+for _ in 1 2 3 4 5 6; do
+  expect 0 'next = ' "$NNC" run "$rnn" tell letter=$letter temperature=1e-4 --state told.safetensors --save told.safetensors
+  letter=$(sed 's/next = //' output)
+  echo "$letter"
+done > told.csv
+sed -n '2,7p' written.csv > first.csv
+same first.csv told.csv
 finish
