@@ -3,7 +3,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from make import group, numbers, random
-from philox import Draws, initial_normals, initial_uniforms
+from philox import Draws, initial_normals, initial_orthogonal, initial_uniforms
 
 
 @group
@@ -187,3 +187,6 @@ def chances(g):
     for entry, shape, into in (("he_usual", (3, 5), 3), ("he_usual_conv", (4, 2, 3), 6), ("he_edges", (1,), 1)):
         started(entry, shape, "he", np.sqrt(2.0 / into) * initial_normals(entry + "_w", shape))
     started("normal_usual_start", (2, 3), "normal(0.5)", 0.5 * initial_normals("normal_usual_start_w", (2, 3)))
+    for entry, shape in (("orthogonal_usual", (2, 4)), ("orthogonal_usual_tall", (4, 3)), ("orthogonal_edges", (1, 1))):
+        started(entry, shape, "orthogonal", initial_orthogonal(entry + "_w", shape))
+    started("orthogonal_usual_gain", (3, 3), "orthogonal(2)", 2 * initial_orthogonal("orthogonal_usual_gain_w", (3, 3)))

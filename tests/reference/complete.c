@@ -10,14 +10,14 @@
 
 /* What gives decisions, draws or numbers of the program itself: there is no gradient to compare. */
 static const char *const without_gradient[] = {
-    "sgn",     "sign",     "ceil",      "floor",   "round",    "isfinite",  "f32",         "i32",      "bool",   "any",
-    "all",     "argmax",   "argmin",    "argsort", "onehot",   "zeros",     "ones",        "full",     "arange", "nms",
-    "uniform", "normal",   "bernoulli", "randint", "xavier",   "he",        "categorical", "accuracy", "sgd",    "adagrad",
-    "rmsprop", "adadelta", "adam",      "adamw",   "constant", "staircase", "cosine"};
+    "sgn",     "sign",    "ceil",      "floor",   "round",  "isfinite", "f32",        "i32",         "bool",     "any",
+    "all",     "argmax",  "argmin",    "argsort", "onehot", "zeros",    "ones",       "full",        "arange",   "nms",
+    "uniform", "normal",  "bernoulli", "randint", "xavier", "he",       "orthogonal", "categorical", "accuracy", "sgd",
+    "adagrad", "rmsprop", "adadelta",  "adam",    "adamw",  "constant", "staircase",  "cosine"};
 /* What is no function of tensors; tests/lang has them. */
-static const char *const of_the_language[] = {
-    "shape", "rank", "orthogonal", "initial_normal", "contract", "fold_sum", "fold_max", "fold_min", "view",
-    "grad",  "stop", "infer",      "frozen",         "known",    "dtype",    "is_list",  "along",    "like"};
+static const char *const of_the_language[] = {"shape",    "rank",  "initial_normal", "contract", "fold_sum", "fold_max",
+                                              "fold_min", "view",  "grad",           "stop",     "infer",    "frozen",
+                                              "known",    "dtype", "is_list",        "along",    "like"};
 
 static bool listed(const char *name, const char *const *list, int count) {
   for (int k = 0; k < count; k++)

@@ -55,3 +55,18 @@ def initial_normals(name, shape):
     words = np.array([philox(i, 0, initial_key(name)) for i in range(int(np.prod(shape)))], dtype=float)
     u, v = (words[:, 0] + 1) * 2.0**-32, words[:, 1] * 2.0**-32
     return (np.sqrt(-2 * np.log(u)) * np.cos(2 * np.pi * v)).reshape(shape)
+
+
+def initial_orthogonal(name, shape):
+    """Rows, or columns where there are more rows: each freed of those before, twice, then made of length 1; all in f32 but
+    for sums."""
+    w = initial_normals(name, shape).astype(np.float32)
+    vectors = w.T if shape[0] > shape[1] else w
+    for v in range(len(vectors)):
+        for _ in range(2):
+            for other in range(v):
+                before = vectors[other].astype(float)
+                vectors[v] = (vectors[v] - (before * vectors[v]).sum() * before).astype(np.float32)
+        x = vectors[v].astype(float)
+        vectors[v] = (x / np.sqrt((x * x).sum())).astype(np.float32)
+    return w
