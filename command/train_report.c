@@ -12,7 +12,7 @@
 #include <string.h>
 
 static const char style[] =
-    "body{font:15px/1.5 system-ui,sans-serif;color:#222;max-width:760px;margin:2em auto;padding:0 1em}"
+    "body{font:15px/1.5 system-ui,sans-serif;color:#222;max-width:800px;margin:2em auto;padding:0 1em}"
     "h1{font-size:1.6em;margin-bottom:0}h2{font-size:1.2em;margin-top:2em;border-bottom:1px solid #ddd}"
     "svg{max-width:100%;height:auto}table{border-collapse:collapse;margin:.6em 0}"
     "td,th{padding:.15em .7em;text-align:right;font-variant-numeric:tabular-nums}th{font-weight:600;color:#555}"
@@ -20,6 +20,8 @@ static const char style[] =
     ".mistakes{display:flex;flex-wrap:wrap;gap:.8em}.mistakes figure{margin:0;width:104px;font-size:12px;line-height:1.3}"
     ".mistakes img{width:104px;height:104px;object-fit:contain;image-rendering:pixelated;background:#888}"
     ".confusion td,.confusion th{padding:.1em .45em;font-size:13px;text-align:center}"
+    ".profile{font-size:13px}.profile td{vertical-align:top}.profile td:first-child{max-width:190px;overflow-wrap:anywhere}"
+    ".profile td:last-child{white-space:nowrap}.profile code{font-size:12px}"
     ".bar{display:inline-block;height:.7em;background:#2458b8}code{font-size:13px;color:#444}"
     ".note{color:#666;font-size:13px}";
 
@@ -231,7 +233,7 @@ static const char *source_line(Arena *arena, const Program *program, const char 
       at = strchr(at, '\n') ? strchr(at, '\n') + 1 : NULL;
     if (!at) return NULL;
     at += strspn(at, " ");
-    return arena_format(arena, "%.*s", (int)MIN(strcspn(at, "\r\n"), (size_t)60), at);
+    return arena_format(arena, "%.*s", (int)MIN(strcspn(at, "\r\n"), (size_t)44), at);
   }
   return NULL;
 }
@@ -273,7 +275,7 @@ static void add_launch(const Train *train, const nn_entry *entry, int launch, do
   text_add(out,
            "</td><td>%.4g</td><td>%.1f%%</td><td class=\"text\"><span class=\"bar\" style=\"width:%.0fpx\"></span></td>"
            "<td class=\"text\">",
-           1e3 * seconds / (double)MAX(profile->calls, 1), 100 * seconds / all, 100 * seconds / all);
+           1e3 * seconds / (double)MAX(profile->calls, 1), 100 * seconds / all, 60 * seconds / all);
   add_lines(train, first, count, out);
   text_add(out, "</td></tr>\n");
 }
@@ -292,7 +294,8 @@ static void add_profile(const Train *train, Text *out) {
   double all = 1e-12;
   for (int l = 0; l < entry->nlaunches; l++) all += train->profile.seconds[l];
   text_add(out,
-           "<p>Of %lld steps, %.4g ms each in %d launches; the ones that took most:</p>\n<table><tr><th>kernels</th>"
+           "<p>Of %lld steps, %.4g ms each in %d launches; the ones that took most:</p>\n<table "
+           "class=\"profile\"><tr><th>kernels</th>"
            "<th>ms a step</th><th>share</th><th></th><th class=\"text\">from</th></tr>\n",
            (long long)train->profile.calls, 1e3 * all / (double)train->profile.calls, entry->nlaunches);
   for (int row = 0; row < MIN(MOST_ROWS, entry->nlaunches); row++) {

@@ -52,4 +52,19 @@ expect 0 '' train --epochs 2 --interpret --standardize --save standard.safetenso
 grep -qa 'nnc.mean.x' standard.safetensors || fail 'no means in the checkpoint'
 expect 0 '' train --epochs 1 --interpret --log log.csv
 [ "$(wc -l < log.csv)" = 2 ] || fail 'the log has not two lines'
+# the schedules are the prelude's: at no step of 12 do they differ by more than rounding
+cat > schedules.nn <<'EOF'
+model schedules
+dim N <= 4
+state t: [] = 0
+step train(x: [N, 1], cosined: f32[], stairs: f32[], level: f32[]) -> (off) {
+  off = abs(cosined - cosine(t, 0.1, 12, warmup=3)) + abs(stairs - staircase(t, 0.5, steps=5, factor=0.3)) +
+    abs(level - constant(t, 0.7))
+  t := t + 1
+}
+EOF
+printf '1,2\n3,4\n5,6\n7,8\n9,8\n7,6\n5,4\n3,2\n' > eight.csv
+expect 0 'epoch 6' "$NNC" train schedules.nn eight.csv --epochs 6 --batch 4 --threads 1 'cosined=cosine(0.1, warmup=3)' \
+  'stairs=staircase(0.5, 5, factor=0.3)' 'level=constant(0.7)'
+awk '/^epoch/ { count++; if (!($4 < 1e-7)) bad = 1 } END { exit bad || count != 6 }' output || fail "schedules differ: $(cat output)"
 finish
