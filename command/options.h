@@ -9,7 +9,7 @@
 #include "ir/base.h"
 
 typedef struct Settings {
-  bool help, verbose, quiet, interpret, f64, no_cache, no_fuse, json, time, kernels, partial, standardize;
+  bool help, verbose, quiet, interpret, f64, no_cache, no_fuse, json, time, kernels, partial, standardize, check;
   bool debug_lines;
   const char *output, *emit, *target, *gpu, *cpu, *triple, *dump, *stop_after;
   const char *state, *save, *resume, *label, *step, *test, *watch, *shuffle, *log, *plot, *report;
