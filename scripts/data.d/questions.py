@@ -1,7 +1,7 @@
 """Stories and questions: questions.py TO.safetensors
 
-In a story of ten sentences four people go from room to room; the question is where one of them is, who was told of. story i32
-[n, 10, 5] and question i32 [n, 5] hold words by number, -1 behind the end, answer i32 [n] is the room: 0 to 5. The numbers
+In a story of ten sentences four people go from room to room; the question is where one of them is, who was told of. story
+i32 [n, 10, 5] and question i32 [n, 5] hold words by number, -1 behind the end, answer i32 [n] is the room: 0 to 5. The numbers
 are drawn from a fixed seed; 4,000 stories are to learn from and 1,000 for tests. The form is that of the first task of
 Weston et al., "Towards AI-complete question answering" (2015), whose own texts no package ships."""
 import random

@@ -1,7 +1,7 @@
 """Mail as the numbers of its words: spam.py FROM TO.safetensors
 
-FROM holds a folder for each group of the public corpus of Spam Assassin. Of each mail the subject and the text are read, tags
-and headers left out, and the first 100 words are kept: x i32 [mails, 100], -1 behind the end; y is 1 for spam. Words count
+FROM holds a folder for each group of the public corpus of Spam Assassin. Of each mail the subject and the text are read,
+tags and headers left out, and the first 100 words are kept: x i32 [mails, 100], -1 behind the end; y is 1 for spam. Words count
 by how many mails of the training part have them: the 5,000 most frequent are 0 to 4,999, all others are left out. Every
 fifth mail is for tests."""
 import collections
