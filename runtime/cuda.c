@@ -210,6 +210,7 @@ static int functions_of(const nn_cuda_entry *entry, const Functions **functions)
       gpu.functions = own;
     } else {
       free(own);
+      own = NULL;
     }
   }
   pthread_mutex_unlock(&gpu.mutex);
