@@ -131,12 +131,22 @@ static bool reach_collapses(Module *module, const Reach *reach, int outer, int i
   return dim_multiply(module, reach->stride[inner], size) == reach->stride[outer];
 }
 
+/* argmax and argmin count in the order of the plan's loops, from which a vector loop may have been moved inwards. */
+static bool counts_otherwise(const Stage *stage, int outer, int inner) {
+  if (inner < stage->nkept || outer + 1 == inner) return false;
+  for (int k = 0; k < stage->folders.count; k++) {
+    FoldOp op = stage->folders.items[k].op;
+    if (op == FOLDER_ARGMAX || op == FOLDER_ARGMIN) return true;
+  }
+  return false;
+}
+
 static bool nest_collapses(const Nest *nest, int outer, int inner) {
   const Stage *stage = nest->stage;
   Module *module = nest->work->module;
   const Dim *size = stage->loops[inner].extent;
   bool whole = inner >= nest->work->kernel->ntasks || dim_is(size, nest->trip[inner]);
-  if (!whole) return false;
+  if (!whole || counts_otherwise(stage, outer, inner)) return false;
   for (int k = 0; k < stage->scalars.count; k++) {
     const Reach *reach = nest->reach[k];
     if (!reach) continue;
