@@ -113,11 +113,49 @@ static Id simplify_where(Graph *to, const Node *node, const Id *x) {
 
 /* ---- movement ---- */
 
+/* The one axis along which a view reads a part of its operand, neighbours as neighbours; -1 if it is not such a view. */
+static int sliced_axis(const Graph *to, const Node *view) {
+  const Type *operand = graph_type(to, view->operands[0]);
+  int sliced = -1;
+  if (view->space->ndims != operand->rank || !map_always_inside(to->module, view->space, 0, operand)) return -1;
+  for (int a = 0; a < operand->rank; a++) {
+    const Axis *axis = &view->space->map[0].axis[a];
+    if (axis->nterms != 1 || axis->dim[0] != a || axis->coefficient[0] != 1) return -1;
+    if (view->type.size[a] == operand->size[a]) continue;
+    if (sliced >= 0) return -1;
+    sliced = a;
+  }
+  return sliced;
+}
+
+/* A slice whose axis is then cut in several (a head's features, of queries, keys and values side by side): cut first, it is a
+ * slice that needs no memory of its own. */
+static Id cut_before_slice(Graph *to, const Node *node, Id x) {
+  const Node view = *graph_node(to, x);
+  int a = sliced_axis(to, &view), parts = node->type.rank - view.type.rank + 1;
+  int64_t whole, start, part, inner = 1;
+  if (a < 0 || parts < 2) return 0;
+  const Type *operand = graph_type(to, view.operands[0]);
+  Type cut = node->type;
+  for (int k = 0; k < view.type.rank; k++)
+    if (k != a && node->type.size[k < a ? k : k + parts - 1] != view.type.size[k]) return 0;
+  for (int k = a + 1; k < a + parts; k++) {
+    if (!dim_is_constant(node->type.size[k], &part)) return 0;
+    inner *= part;
+  }
+  if (!dim_is_constant(operand->size[a], &whole) || !dim_is_constant(view.space->map[0].axis[a].offset, &start)) return 0;
+  if (inner == 0 || whole % inner != 0 || start % inner != 0) return 0;
+  cut.size[a] = dim_constant(to->module, whole / inner);
+  Id reshaped = graph_reshape(to, view.operands[0], cut.rank, cut.size);
+  return graph_slice(to, reshaped, a, dim_constant(to->module, start / inner), node->type.size[a], 1);
+}
+
 static Id simplify_reshape(Graph *to, const Node *node, const Id *x) {
   const Node operand = *graph_node(to, x[0]);
   double number;
   if (type_equal(&operand.type, &node->type)) return x[0];
   if (is_number(to, x[0], &number)) return graph_constant(to, node->type, number);
+  if (operand.op == OP_view) return cut_before_slice(to, node, x[0]);
   if (operand.op != OP_reshape) return 0;
   return graph_reshape(to, operand.operands[0], node->type.rank, node->type.size);
 }
