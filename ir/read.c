@@ -387,6 +387,10 @@ static void read_module_symbol(Reader *reader, bool trainable) {
   const Place *place = cursor_place(&reader->cursor);
   const char *name = cursor_name(&reader->cursor);
   Symbol ordered = {.type = cursor_type(&reader->cursor)};
+  for (int k = 0; k < ordered.type.rank; k++) {
+    if (!dim_is_constant(ordered.type.size[k], NULL))
+      cursor_refuse(&reader->cursor, "the sizes of '%s' are not constant", name);
+  }
   if (cursor_accept(&reader->cursor, "order")) read_order(reader, &ordered);
   if (cursor_accept(&reader->cursor, "panel")) read_panel(reader, &ordered);
   cursor_expect(&reader->cursor, "=");
