@@ -53,7 +53,7 @@ static int term_of(const Axis *axis, int loop) {
 
 static bool is_large(const Panels *panels, const Type *type) {
   int64_t rows = 1;
-  if (type->dtype != F32 || type->rank < 2 || type->rank >= MAX_RANK) return false;
+  if (panels->costs->panel == 0 || type->dtype != F32 || type->rank < 2 || type->rank >= MAX_RANK) return false;
   for (int k = 0; k < type->rank - 1; k++) rows *= type->size[k]->value;
   int64_t columns = type->size[type->rank - 1]->value;
   return columns >= panels->costs->panel_columns && columns % panels->costs->panel == 0 &&

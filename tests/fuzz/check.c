@@ -213,8 +213,13 @@ static uint64_t program_hash(const Check *check) {
 enum { CODES = 3 }; /* the last: for CUDA */
 static const char *const processors[] = {"native", "x86-64-v3", "x86-64"};
 
+/* How params and states lie is the module's to say, and each run of the passes chooses anew. */
+static void set_symbols(const Check *check, const Symbol *symbols) {
+  memcpy(check->module->symbols.items, symbols, (size_t)check->module->symbols.count * sizeof *symbols);
+}
+
 /* Fused for this processor, and one of the other ways, by the program's own text. */
-static bool load_codes(const Check *check, Plan **const *plans, Code codes[CODES]) {
+static bool load_codes(const Check *check, Plan **const *plans, Symbol *const *symbols, Code codes[CODES]) {
   uint64_t choice = program_hash(check);
   for (int k = 0; k < CODES - 1; k++) {
     int which = k == 0 ? 0 : 1 + (int)(choice % 5), unfused = which % 2;
@@ -222,6 +227,7 @@ static bool load_codes(const Check *check, Plan **const *plans, Code codes[CODES
     CodegenOptions options = {.cpus = cpus, .compiler = "fuzz"};
     Failure failure = {0};
     codes[k].way = arena_format(check->arena, "compiled for %s, %s", cpus, unfused ? "unfused" : "fused");
+    set_symbols(check, symbols[unfused]);
     codes[k].loaded = codegen_load(check->module, plans[unfused], check->module->entries.count, &options, &failure);
     if (codes[k].loaded) continue;
     text_add(check->why, "%s: %s", codes[k].way, failure.message);
@@ -260,7 +266,8 @@ enum { FUSED, UNFUSED, FOR_CUDA, PLANS };
 static const char *const plan_ways[PLANS] = {"plan, fused", "plan, unfused", "plan, for CUDA"};
 typedef struct Ways {
   Plan **plans[PLANS]; /* by entry */
-  Graph **optimised;   /* by entry */
+  Symbol *symbols[PLANS];
+  Graph **optimised; /* by entry */
   Code codes[CODES];
 } Ways;
 
@@ -274,6 +281,10 @@ static TargetCosts costs_for(const Check *check) {
   costs.registers = registers[choice / 5 % 5];
   if (choice / 25 % 4 == 0) costs.local_bytes = 4096;
   if (choice / 25 % 4 == 1) costs.shared_bytes = 4096;
+  if (choice / 100 % 4) { /* sizes are small here */
+    costs.panel = choice / 400 % 2 ? 2 : 3;
+    costs.panel_columns = costs.panel_rows = 2;
+  }
   return costs;
 }
 
@@ -304,10 +315,13 @@ static bool make_ways(Check *check, Graph *const *graphs, Ways *ways) {
       diagnostics_text(check->module->diagnostics, check->why);
       return false;
     }
+    const Symbol *chosen = check->module->symbols.items;
+    ways->symbols[way] = arena_copy(check->arena, chosen, (size_t)check->module->symbols.count * sizeof *chosen);
     if (check->options->verbose) print_plans(check, plan_ways[way], ways->plans[way]);
   }
   set_entries(check, graphs);
-  if (check->options->compiled && !load_codes(check, ways->plans, ways->codes)) return false;
+  if (check->options->compiled && !load_codes(check, ways->plans, ways->symbols, ways->codes)) return false;
+  set_symbols(check, ways->symbols[FOR_CUDA]);
   return !check->options->cuda || load_cuda(check, ways->plans[FOR_CUDA], &ways->codes[CODES - 1]);
 }
 
@@ -319,7 +333,10 @@ static bool check_at(Check *check, const Ways *ways, int64_t n) {
   Decisions *decisions = check->telling ? &none : &check->decisions[entry];
   if (!bound_values(check, decisions, &check->plain, &failure)) return failed(check, "in f64", &failure);
   bool good = check_graph(check, "interpreted", check->called) && check_graph(check, "optimised", ways->optimised[entry]);
-  for (int way = 0; way < PLANS && good; way++) good = check_plan(check, plan_ways[way], ways->plans[way][entry]);
+  for (int way = 0; way < PLANS && good; way++) {
+    set_symbols(check, ways->symbols[way]);
+    good = check_plan(check, plan_ways[way], ways->plans[way][entry]);
+  }
   for (int k = 0; k < CODES && good; k++) good = !ways->codes[k].loaded || check_code(check, &ways->codes[k]);
   return good;
 }
