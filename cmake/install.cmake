@@ -1,4 +1,5 @@
-# What `cmake --install` puts down: the program, the library for users' programs, CMake's and pkg-config's files.
+# What `cmake --install` puts down: the program, the library for users' programs, CMake's and pkg-config's files,
+# the man page and bash's completion.
 include(GNUInstallDirs)
 file(RELATIVE_PATH NNC_PREFIX_FROM_CMAKE /p/${CMAKE_INSTALL_LIBDIR}/cmake/nnc /p)
 configure_file(${CMAKE_SOURCE_DIR}/cmake/nncConfig.cmake.in ${CMAKE_BINARY_DIR}/nncConfig.cmake @ONLY)
@@ -10,3 +11,6 @@ install(FILES runtime/nn.h runtime/pool.h runtime/checkpoint.h DESTINATION inclu
 install(FILES ${CMAKE_BINARY_DIR}/nncConfig.cmake cmake/NncAddModel.cmake
         DESTINATION ${CMAKE_INSTALL_LIBDIR}/cmake/nnc)
 install(FILES ${CMAKE_BINARY_DIR}/nnc.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
+install(FILES ${CMAKE_SOURCE_DIR}/docs/nnc.1 DESTINATION ${CMAKE_INSTALL_MANDIR}/man1)
+install(FILES ${CMAKE_SOURCE_DIR}/completions/nnc.bash DESTINATION ${CMAKE_INSTALL_DATADIR}/bash-completion/completions
+        RENAME nnc)

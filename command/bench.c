@@ -5,6 +5,7 @@
  * either does. */
 #include "command/arguments.h"
 #include "command/commands.h"
+#include "command/flops.h"
 #include "command/peak.h"
 #include "command/progress.h"
 
@@ -33,32 +34,6 @@ typedef struct Bench {
   Timing timing[2]; /* of the entry at hand */
   cJSON *list;      /* with --json */
 } Bench;
-
-/* ---- work ---- */
-
-static double count_flops(const Graph *graph, const int64_t *dims) {
-  double flops = 0;
-  for (Id id = 1; id < graph->nodes.count; id++) {
-    const Node *node = graph_node(graph, id);
-    if (node->op == OP_scan) flops += (double)dim_value(node->scan->trips, dims) * count_flops(node->scan->body, dims);
-    if (node->op != OP_contract) continue;
-    double points = 2;
-    for (int d = 0; d < node->space->ndims; d++) points *= (double)dim_value(node->space->extent[d], dims);
-    flops += points;
-  }
-  return flops;
-}
-
-/* Of the definition, or of the graph that passes made of it if that needs fewer: the gradient of a loop computes the loop's
- * products again, which is nothing that the model asks for. */
-static double flops_asked(Program *program, const Settings *settings, int entry, const int64_t *dims) {
-  double plain = count_flops(program->interpreted[entry], dims);
-  PipelineOptions pipeline = program_pipeline(settings);
-  Failure ignored = {0};
-  pipeline.stop_after = PASS_trim; /* code from the cache needed no passes */
-  if (program->next <= PASS_trim && !program_run(program, &pipeline, &ignored)) return plain;
-  return MIN(plain, count_flops(program->module->entries.items[entry], dims));
-}
 
 /* ---- time ---- */
 

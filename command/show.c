@@ -1,6 +1,8 @@
 /* nnc show: what is in a model, for people and, with --json, for programs. */
 #include "command/arguments.h"
 #include "command/commands.h"
+#include "command/flops.h"
+#include "command/layer_use.h"
 
 #include "runtime/nn.h"
 
@@ -52,13 +54,31 @@ static void print_values(const MachineValue *values, int count) {
   }
 }
 
-static void print_entry(Arena *arena, Machine *machine, int index) {
+/* 0 where there is no graph to count them in. */
+static double flops_at_bounds(Arena *arena, Machine *machine, const Settings *settings, int index) {
+  if (!machine->program || !machine->program->interpreted) return 0;
+  return flops_asked(machine->program, settings, index, dims_at_bounds(arena, machine));
+}
+
+static const char *flops_text(Arena *arena, double flops) {
+  static const struct {
+    double of;
+    const char *name;
+  } units[] = {{1e12, "TFLOP"}, {1e9, "GFLOP"}, {1e6, "MFLOP"}, {1e3, "kFLOP"}, {1, "FLOP"}};
+  int unit = 0;
+  while (unit < COUNT_OF(units) - 1 && flops < units[unit].of) unit++;
+  return arena_format(arena, "%.3g %s", flops / units[unit].of, units[unit].name);
+}
+
+static void print_entry(Arena *arena, Machine *machine, const Settings *settings, int index) {
   const MachineEntry *entry = &machine->entries[index];
   printf("%-4s %s(", entry->step ? "step" : "fn", entry->name);
   print_values(entry->parameters, entry->nparameters);
   printf(")%s", entry->nresults ? " -> (" : "");
   print_values(entry->results, entry->nresults);
   printf("%s%s\n", entry->nresults ? ")" : "", entry->draws ? "   draws: takes a seed" : "");
+  double flops = flops_at_bounds(arena, machine, settings, index);
+  if (flops > 0) printf("       %s at the bounds\n", flops_text(arena, flops));
   if (!machine->compiled) return;
   int64_t *dims = dims_at_bounds(arena, machine);
   size_t one = machine->model->entries[index].scratch(dims, 1), all = machine->functions->scratch(machine, index, dims);
@@ -74,33 +94,67 @@ static size_t layer_length(const char *name) {
   return dot ? (size_t)(dot - name) : strlen(name);
 }
 
-static void print_params(Arena *arena, const Machine *machine) {
+static bool same_layer(const MachineSymbol *a, const MachineSymbol *b) {
+  size_t length = layer_length(a->name);
+  return a->trainable && b->trainable && layer_length(b->name) == length && memcmp(a->name, b->name, length) == 0;
+}
+
+/* A row of the table of layers, as text. */
+enum { LAYER_NAME, LAYER_CALL, LAYER_OUTPUT, LAYER_COUNT, LAYER_TENSORS, LAYER_COLUMNS };
+typedef struct LayerRow {
+  const char *text[LAYER_COLUMNS];
+} LayerRow;
+
+static LayerRow layer_row(Arena *arena, const Machine *machine, int first) {
+  const MachineSymbol *symbol = &machine->symbols[first];
+  size_t length = layer_length(symbol->name);
+  int64_t count = 0;
+  Text tensors = {0}, output = {0};
+  for (int k = first; k < machine->nsymbols; k++) {
+    const MachineSymbol *of = &machine->symbols[k];
+    if (!same_layer(symbol, of)) continue;
+    Tensor tensor = {.rank = of->rank};
+    memcpy(tensor.size, of->size, sizeof of->size);
+    text_add(&tensors, "%s%s %s", count ? ", " : "", of->name[length] ? of->name + length + 1 : of->name,
+             tensor_shape(arena, &tensor));
+    count += of->count;
+  }
+  LayerUse use = layer_use(machine, first);
+  if (use.output) type_print(machine->program->module, use.output, &output);
+  LayerRow row = {{arena_format(arena, "%.*s", (int)length, symbol->name), use.call ? use.call : "",
+                   output.length ? arena_format(arena, "%s", output.bytes) : "", grouped(arena, count),
+                   arena_format(arena, "%s", tensors.bytes)}};
+  text_free(&tensors);
+  text_free(&output);
+  return row;
+}
+
+/* As wide as the longest text, up to a limit: one long call must not move all columns out of sight. */
+static void print_layers(Arena *arena, const Machine *machine) {
+  enum { WIDEST = 40 };
+  Vec(LayerRow) rows = {0};
+  PUSH(arena, &rows, ((LayerRow){{"layer", "made by", "output", "parameters", "tensors"}}));
   for (int k = 0; k < machine->nsymbols; k++) {
-    const MachineSymbol *symbol = &machine->symbols[k];
-    if (!symbol->trainable) continue;
-    size_t length = layer_length(symbol->name);
-    bool seen = false;
-    for (int before = 0; before < k && !seen; before++)
-      seen = machine->symbols[before].trainable && layer_length(machine->symbols[before].name) == length &&
-             memcmp(machine->symbols[before].name, symbol->name, length) == 0;
-    if (seen) continue;
-    int64_t count = 0;
-    Text shapes = {0};
-    for (int other = k; other < machine->nsymbols; other++) {
-      const MachineSymbol *of = &machine->symbols[other];
-      if (!of->trainable || layer_length(of->name) != length || memcmp(of->name, symbol->name, length) != 0) continue;
-      Tensor tensor = {.rank = of->rank};
-      memcpy(tensor.size, of->size, sizeof of->size);
-      text_add(&shapes, "%s%s %s", count ? ", " : "", of->name[length] ? of->name + length + 1 : of->name,
-               tensor_shape(arena, &tensor));
-      count += of->count;
-    }
-    printf("  %-28.*s %14s   %s\n", (int)length, symbol->name, grouped(arena, count), shapes.bytes);
-    text_free(&shapes);
+    bool seen = !machine->symbols[k].trainable;
+    for (int before = 0; before < k && !seen; before++) seen = same_layer(&machine->symbols[before], &machine->symbols[k]);
+    if (!seen) PUSH(arena, &rows, layer_row(arena, machine, k));
+  }
+  int width[LAYER_COLUMNS] = {0};
+  for (int r = 0; r < rows.count; r++)
+    for (int c = 0; c < LAYER_COLUMNS; c++)
+      if (r > 0 || c == LAYER_NAME || c == LAYER_COUNT)
+        width[c] = MAX(width[c], (int)MIN(strlen(rows.items[r].text[c]), (size_t)WIDEST));
+  for (int c = 0; c < LAYER_COLUMNS; c++)
+    if (width[c]) width[c] = MAX(width[c], (int)strlen(rows.items[0].text[c]));
+  for (int r = 0; r < rows.count; r++) {
+    const LayerRow *row = &rows.items[r];
+    for (int c = 0; c < LAYER_TENSORS; c++)
+      if (width[c]) printf(c == LAYER_COUNT ? "  %*s" : "  %-*s", width[c], row->text[c]);
+    printf("  %s\n", row->text[LAYER_TENSORS]);
   }
 }
 
-static void print_all(Arena *arena, Machine *machine) {
+static void print_all(Arena *arena, Machine *machine, const Settings *settings) {
   int tensors;
   int64_t trainable = count_trainable(machine, &tensors);
   printf("model %s\n", machine->name);
@@ -109,10 +163,10 @@ static void print_all(Arena *arena, Machine *machine) {
     printf("dim  %lld <= %s <= %lld", (long long)dim->low, dim->name, (long long)dim->high);
     printf(dim->step > 1 ? " by %lld\n" : "\n", (long long)dim->step);
   }
-  for (int k = 0; k < machine->nentries; k++) print_entry(arena, machine, k);
+  for (int k = 0; k < machine->nentries; k++) print_entry(arena, machine, settings, k);
   printf("\n%s", tensors ? counted(arena, trainable, "parameter") : "no parameters\n");
   if (tensors) printf(" in %s:\n", counted(arena, tensors, "trainable tensor"));
-  print_params(arena, machine);
+  if (tensors) print_layers(arena, machine);
   if (machine->nsymbols == 0) return;
   printf("\nstate: %s, %s in all", counted(arena, (int64_t)machine->state_bytes, "byte"),
          counted(arena, machine->nsymbols, "tensor"));
@@ -184,6 +238,8 @@ static cJSON *entry_json(Arena *arena, Machine *machine, const Settings *setting
   cJSON_AddBoolToObject(item, "draws", entry->draws);
   cJSON_AddItemToObject(item, "parameters", values_json(entry->parameters, entry->nparameters));
   cJSON_AddItemToObject(item, "results", values_json(entry->results, entry->nresults));
+  double flops = flops_at_bounds(arena, machine, settings, index);
+  if (flops > 0) cJSON_AddNumberToObject(item, "flops", flops);
   if (!machine->compiled) return item;
   size_t scratch = machine->model->entries[index].scratch(dims_at_bounds(arena, machine), 1);
   cJSON_AddNumberToObject(item, "scratch_bytes", (double)scratch);
@@ -244,7 +300,7 @@ static int run_show(Arena *arena, Settings *settings, Failure *failure) {
   if (settings->json)
     print_json(arena, machine, settings);
   else
-    print_all(arena, machine);
+    print_all(arena, machine, settings);
   if (settings->kernels && !settings->json) print_kernels(machine);
   machine_close(machine);
   return 0;
@@ -261,8 +317,9 @@ static const Option options[] = {
 const Command command_show = {
     .name = "show",
     .usage = "nnc show MODEL [options]",
-    .summary = "entries, shapes, parameters, memory, kernels",
-    .about = "Tells what is in a model: its dims, its fns and steps, its parameters by layer, and what it needs.",
+    .summary = "entries, layers, FLOPs, memory, kernels",
+    .about = "Tells what is in a model: its dims, its fns and steps, its layers with what they put out and how "
+             "many\nparameters they have, and what it needs. FLOPs and scratch are told for the largest sizes of the dims.",
     .options = options,
     .count = COUNT_OF(options),
     .run = run_show,

@@ -37,7 +37,8 @@ class Error(Exception):
 
 # ---- runtime/nn.h ----
 
-ABI = 1
+ABI = 2
+HOST = 0
 OK = 0
 STEP = 1
 RANK = 8
@@ -76,7 +77,8 @@ _Description = _struct(
     ("state_bytes", ctypes.c_size_t), ("inference_bytes", ctypes.c_size_t),
     ("init", ctypes.CFUNCTYPE(_int, _pointer, ctypes.c_uint64)),
     ("get", ctypes.CFUNCTYPE(_int, _pointer, _text, _pointer)),
-    ("set", ctypes.CFUNCTYPE(_int, _pointer, _text, _pointer)), ("error", ctypes.CFUNCTYPE(_text, _int)))
+    ("set", ctypes.CFUNCTYPE(_int, _pointer, _text, _pointer)), ("error", ctypes.CFUNCTYPE(_text, _int)),
+    ("device", _int))
 
 
 # ---- memory and arrays ----
@@ -310,6 +312,8 @@ class Model:
                 shutil.rmtree(folder) # the system keeps what it has loaded
         if self._raw.abi != ABI:
             raise Error(f"{path} was compiled by {self._raw.compiler.decode()}, whose interface is another one")
+        if self._raw.device != HOST:
+            raise Error(f"{path} was compiled for a GPU, whose memory NumPy's arrays are not in")
         self.name = self._raw.name.decode()
         self.dims = {self._raw.dims[k].name.decode(): self._raw.dims[k] for k in range(self._raw.ndims)}
         self._state = _block(self._raw.state_bytes, self._raw.align)

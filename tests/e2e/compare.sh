@@ -9,5 +9,7 @@ done
 expect 0 '"ratio"' "$NNC" bench "$digits" train N=8 --json --repeat 1
 expect 0 'GFLOP/s' "$NNC" bench "$digits" --kernels --repeat 1
 expect 0 '61,706 parameters in 10 trainable tensors' "$NNC" show "$SOURCE/models/lenet.nn"
+grep -qE '^  net\.conv2 +conv\(16, 5\) +f32\[N, 16, 10, 10\] +2,416  w \[16, 6, 5, 5\], b \[16\]$' output || fail "the layers: $(cat output)"
+grep -qE '[0-9] [MG]FLOP at the bounds' output || fail "no FLOPs: $(cat output)"
 expect 0 '11,689,512 parameters in 62 trainable tensors' "$NNC" show "$SOURCE/models/resnet18.nn" --interpret
 finish

@@ -6,6 +6,8 @@ build=$(dirname "$NNC")
 rm -rf prefix project
 cmake --install "$build" --prefix "$PWD/prefix" > install.log 2>&1 || fail 'cmake --install'
 present prefix/bin/nnc
+present prefix/share/man/man1/nnc.1
+present prefix/share/bash-completion/completions/nnc
 mkdir project
 cp "$SOURCE/models/apps/linear.nn" project/
 cat > project/main.c << 'END'
