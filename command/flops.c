@@ -14,10 +14,11 @@ static double count_flops(const Graph *graph, const int64_t *dims) {
 }
 
 double flops_asked(Program *program, const Settings *settings, int entry, const int64_t *dims) {
-  double plain = count_flops(program->interpreted[entry], dims);
   PipelineOptions pipeline = program_pipeline(settings);
   Failure ignored = {0};
   pipeline.stop_after = PASS_trim; /* code from the cache needed no passes */
-  if (program->next <= PASS_trim && !program_run(program, &pipeline, &ignored)) return plain;
-  return MIN(plain, count_flops(program->module->entries.items[entry], dims));
+  bool trimmed = program->next > PASS_trim || program_run(program, &pipeline, &ignored);
+  if (!program->interpreted) return 0;
+  double plain = count_flops(program->interpreted[entry], dims);
+  return trimmed ? MIN(plain, count_flops(program->module->entries.items[entry], dims)) : plain;
 }

@@ -56,7 +56,7 @@ static void print_values(const MachineValue *values, int count) {
 
 /* 0 where there is no graph to count them in. */
 static double flops_at_bounds(Arena *arena, Machine *machine, const Settings *settings, int index) {
-  if (!machine->program || !machine->program->interpreted) return 0;
+  if (!machine->program) return 0;
   return flops_asked(machine->program, settings, index, dims_at_bounds(arena, machine));
 }
 
@@ -70,6 +70,16 @@ static const char *flops_text(Arena *arena, double flops) {
   return arena_format(arena, "%.3g %s", flops / units[unit].of, units[unit].name);
 }
 
+static void print_memory(Arena *arena, Machine *machine, int index) {
+  const MachineEntry *entry = &machine->entries[index];
+  int64_t *dims = dims_at_bounds(arena, machine);
+  size_t one = machine->model->entries[index].scratch(dims, 1), all = machine->functions->scratch(machine, index, dims);
+  printf("       %s in %s; scratch at the bounds: %s bytes with 1 worker", counted(arena, entry->nkernels, "kernel"),
+         counted(arena, entry->nlaunches, "launch"), grouped(arena, (int64_t)one));
+  if (machine->workers > 1) printf(", %s with %d", grouped(arena, (int64_t)all), machine->workers);
+  printf("\n");
+}
+
 static void print_entry(Arena *arena, Machine *machine, const Settings *settings, int index) {
   const MachineEntry *entry = &machine->entries[index];
   printf("%-4s %s(", entry->step ? "step" : "fn", entry->name);
@@ -77,15 +87,9 @@ static void print_entry(Arena *arena, Machine *machine, const Settings *settings
   printf(")%s", entry->nresults ? " -> (" : "");
   print_values(entry->results, entry->nresults);
   printf("%s%s\n", entry->nresults ? ")" : "", entry->draws ? "   draws: takes a seed" : "");
+  if (machine->compiled) print_memory(arena, machine, index);
   double flops = flops_at_bounds(arena, machine, settings, index);
   if (flops > 0) printf("       %s at the bounds\n", flops_text(arena, flops));
-  if (!machine->compiled) return;
-  int64_t *dims = dims_at_bounds(arena, machine);
-  size_t one = machine->model->entries[index].scratch(dims, 1), all = machine->functions->scratch(machine, index, dims);
-  printf("       %s in %s; scratch at the bounds: %s bytes with 1 worker", counted(arena, entry->nkernels, "kernel"),
-         counted(arena, entry->nlaunches, "launch"), grouped(arena, (int64_t)one));
-  if (machine->workers > 1) printf(", %s with %d", grouped(arena, (int64_t)all), machine->workers);
-  printf("\n");
 }
 
 /* The layer of "net.conv1.w" is "net.conv1"; a name without a dot is its own. */
