@@ -116,13 +116,31 @@ static bool make_ptx(Compile *compile, Text *bytes, Failure *failure) {
   return true;
 }
 
+static bool make_svg(Compile *compile, Text *bytes, Failure *failure) {
+  Text dot = {0};
+  char *drawn;
+  size_t length;
+  dot_print(compile->program.module, &dot);
+  bool good = draw_graph(compile->arena, &dot, &drawn, &length, failure);
+  if (good) text_add_bytes(bytes, drawn, length);
+  text_free(&dot);
+  return good;
+}
+
+static bool make_page(Compile *compile, Text *bytes, Failure *failure) {
+  (void)failure;
+  memory_page(compile->program.module, compile->program.plans, bytes);
+  return true;
+}
+
 static const Kind kinds[] = {
     {"o", PASS_COUNT, true, HAS_CODE, true, make_object},  {"a", PASS_COUNT, true, HAS_CODE, true, make_static},
     {"so", PASS_COUNT, true, HAS_CODE, true, make_shared}, {"h", PASS_COUNT, false, ANY, false, make_header},
     {"ll", PASS_COUNT, false, HAS_CODE, false, make_llvm}, {"s", PASS_COUNT, false, HAS_CODE, false, make_assembly},
     {"cu", PASS_COUNT, false, CUDA, false, make_cuda},     {"ptx", PASS_COUNT, false, CUDA | HAS_CODE, false, make_ptx},
     {"graph", PASS_dead, false, ANY, false, make_graph},   {"plan", PASS_COUNT, false, ANY, false, make_plan},
-    {"dot", PASS_dead, false, ANY, false, make_dot},
+    {"dot", PASS_dead, false, ANY, false, make_dot},       {"svg", PASS_dead, false, ANY, false, make_svg},
+    {"html", PASS_COUNT, false, ANY, false, make_page},
 };
 
 /* ---- where to ---- */
@@ -144,8 +162,8 @@ static bool find_kind(const Settings *settings, const Kind **kind, Failure *fail
   }
   *kind = kind_of(name);
   if (*kind) return true;
-  return fail(failure, EXIT_INPUT, "'%.100s' is nothing that nnc writes: o, a, so, h, ll, s, cu, ptx, graph, plan, dot",
-              name);
+  return fail(failure, EXIT_INPUT,
+              "'%.100s' is nothing that nnc writes: o, a, so, h, ll, s, cu, ptx, graph, plan, dot, svg, html", name);
 }
 
 static bool same_file(const char *a, const char *b) {
@@ -295,7 +313,8 @@ static int run_compile(Arena *arena, Settings *settings, Failure *failure) {
 static const Option options[] = {
     TEXT("output", 'o', output, "OUT",
          "what to write: .o .a .so (with a C header beside it), .h, .ll, .s,\n"
-         ".cu, .ptx (--target cuda), .graph, .plan (nnc reads these two back), .dot"),
+         ".cu, .ptx (--target cuda), .graph, .plan (nnc reads these two back); the graph as .dot or .svg\n"
+         "(which wants Graphviz), the memory over time as .html"),
     TEXT("emit", 0, emit, "KIND", "the kind (o, so, ...) where OUT has no ending; alone: to standard output"),
     TEXT("cpu", 0, cpu, "NAME,...",
          "native (default), a name that LLVM knows (x86-64-v3, znver4), or several:\n"

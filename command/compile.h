@@ -9,7 +9,10 @@
 bool link_shared(Arena *arena, const Text *object, char **bytes, size_t *length, Failure *failure);
 bool make_archive(Arena *arena, const char *member, const Text *object, char **bytes, size_t *length, Failure *failure);
 
-/* The graphs of all entries in Graphviz's language. */
+/* The graphs of all entries in Graphviz's language, and drawn by its program dot. */
 void dot_print(const Module *module, Text *out);
+bool draw_graph(Arena *arena, const Text *dot, char **bytes, size_t *length, Failure *failure);
+/* A page that shows, for each entry, what it needs and its memory over time. */
+void memory_page(const Module *module, Plan *const *plans, Text *out);
 
 #endif

@@ -1,4 +1,4 @@
-/* The system's linker and ar, run on files in a folder of their own that is gone afterwards, whatever happens. */
+/* The system's linker, ar and Graphviz's dot, run on files in a folder of their own that is gone afterwards, whatever happens. */
 #include "command/compile.h"
 
 #include <errno.h>
@@ -54,12 +54,14 @@ static bool workshop_open(Arena *arena, Workshop *workshop, const char *object_n
   return write_file(workshop->object, object->bytes, object->length, failure);
 }
 
+static const char *const object_instead = "An object needs none: -o x.o";
+
 /* Runs the tool and takes what it made. */
-static bool make(Arena *arena, Workshop *workshop, char *const *words, char **bytes, size_t *length, Failure *failure) {
+static bool make(Arena *arena, Workshop *workshop, char *const *words, const char *instead, char **bytes, size_t *length,
+                 Failure *failure) {
   int code = run_program(words);
   if (code == 127)
-    return fail(failure, EXIT_ENVIRONMENT, "there is no %.100s here; nothing was written. An object needs none: -o x.o",
-                words[0]);
+    return fail(failure, EXIT_ENVIRONMENT, "there is no %.100s here; nothing was written. %s", words[0], instead);
   if (code != 0) return fail(failure, EXIT_ENVIRONMENT, "%.100s failed with code %d; nothing was written", words[0], code);
   return read_file(arena, workshop->output, bytes, length, failure);
 }
@@ -79,7 +81,7 @@ bool link_shared(Arena *arena, const Text *object, char **bytes, size_t *length,
                      workshop.output,
                      workshop.object,
                      NULL};
-    good = make(arena, &workshop, words, bytes, length, failure);
+    good = make(arena, &workshop, words, object_instead, bytes, length, failure);
   }
   workshop_remove();
   return good;
@@ -91,7 +93,18 @@ bool make_archive(Arena *arena, const char *member, const Text *object, char **b
   if (good) {
     /* D: no times and no users, so that equal input gives equal bytes. */
     char *words[] = {(char[]){"ar"}, (char[]){"rcsD"}, workshop.output, workshop.object, NULL};
-    good = make(arena, &workshop, words, bytes, length, failure);
+    good = make(arena, &workshop, words, object_instead, bytes, length, failure);
+  }
+  workshop_remove();
+  return good;
+}
+
+bool draw_graph(Arena *arena, const Text *dot, char **bytes, size_t *length, Failure *failure) {
+  Workshop workshop = {0};
+  bool good = workshop_open(arena, &workshop, "graph.dot", dot, failure);
+  if (good) {
+    char *words[] = {(char[]){"dot"}, (char[]){"-Tsvg"}, (char[]){"-o"}, workshop.output, workshop.object, NULL};
+    good = make(arena, &workshop, words, "It is of the package graphviz; -o x.dot needs none", bytes, length, failure);
   }
   workshop_remove();
   return good;

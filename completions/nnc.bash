@@ -24,7 +24,7 @@ _nnc() {
   case $flag in
   K | N | F | NAME* | COLUMN | TRIPLE | PASS) return ;;
   KIND)
-    mapfile -t COMPREPLY < <(compgen -W "o a so h ll s graph plan dot" -- "$word")
+    mapfile -t COMPREPLY < <(compgen -W "o a so h ll s cu ptx graph plan dot svg html" -- "$word")
     return
     ;;
   esac

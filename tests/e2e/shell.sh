@@ -32,5 +32,5 @@ offers 'data.csv' nnc train model.nn d
 offers 'x=data.csv' nnc run model.nn f x=d
 offers 'data.csv' nnc train model.nn data.csv --save d
 offers '' nnc train model.nn --epochs ''
-offers 's so' nnc model.nn --emit s
+offers 's so svg' nnc model.nn --emit s
 finish
