@@ -19,7 +19,7 @@ bad 2 'one model' "$NNC" m.nn d.nn -o m.o
 bad 2 'no such flag' "$NNC" show m.nn --epochs 3
 bad 2 'cpu' "$NNC" m.nn -o m.o --cpu x86-64-v9
 bad 2 'triple' "$NNC" m.nn -o m.o --triple nowhere
-bad 2 'cpu alone' "$NNC" m.nn -o m.o --target cuda
+NNC_NVRTC=/nowhere/libnvrtc.so bad 3 'NVRTC' "$NNC" m.nn -o m.o --target cuda
 for command in train run bench diff; do
   bad 2 '' "$NNC" $command
   bad 2 'absent' "$NNC" $command absent.nn absent.csv
