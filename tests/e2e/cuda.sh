@@ -116,5 +116,5 @@ paste linreg1.weights cpu.weights | awk '{ off = $1 - $2; if (off < 0) off = -of
 # A shared object calls the runtime in nnc.
 expect 0 '' "$NNC" mlp.nn --target cuda --gpu sm_90 -o mlp.so
 expect 0 'classify' "$NNC" show mlp.so
-expect 0 'compiled' "$NNC" bench mlp.so
+expect 0 'compiled' "$NNC" bench mlp.so N=2 --repeat 1
 finish

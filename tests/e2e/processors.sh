@@ -28,7 +28,7 @@ if has qemu-x86_64; then
   same several.haswell v3.haswell
   ! cmp -s several.old several.haswell || fail 'one version for both: fused multiply-adds round once'
   expect 3 'lacks what the code was compiled for' qemu-x86_64 -cpu qemu64 v3/app
-  if qemu-x86_64 -cpu qemu64 "$NNC" --version > /dev/null 2>&1; then # a build with sanitizers does not run there
+  if ! grep -q __asan_init "$NNC"; then # the emulator would hold the sanitizer's shadow, terabytes, in memory
     expect 0 '' "$NNC" "$digits" -o v3.so --cpu x86-64-v3
     expect 3 'lacks what the code was compiled for' qemu-x86_64 -cpu qemu64 "$NNC" run v3.so --save x.safetensors
     absent x.safetensors
