@@ -215,7 +215,7 @@ static const char *const processors[] = {"native", "x86-64-v3", "x86-64"};
 
 /* How params and states lie is the module's to say, and each run of the passes chooses anew. */
 static void set_symbols(const Check *check, const Symbol *symbols) {
-  memcpy(check->module->symbols.items, symbols, (size_t)check->module->symbols.count * sizeof *symbols);
+  for (int k = 0; k < check->module->symbols.count; k++) check->module->symbols.items[k] = symbols[k];
 }
 
 /* Fused for this processor, and one of the other ways, by the program's own text. */
