@@ -3,6 +3,7 @@
  * touched moved once. */
 #include "codegen/interface.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 /* ---- lines ---- */
@@ -20,29 +21,46 @@ static const char *base_name(const char *path) {
 
 typedef struct Line {
   const char *file;
-  int line;
+  int number;
 } Line;
+
+static int by_file(const void *a, const void *b) {
+  const Line *one = a, *other = b;
+  int order = strcmp(one->file, other->file);
+  return order ? order : (one->number > other->number) - (one->number < other->number);
+}
+
+/* The file once before its lines; three in a row or more as a range. */
+static void add_lines(const Line *lines, int count, Text *out) {
+  for (int k = 0, last; k < count; k = last + 1) {
+    for (last = k; last + 1 < count && strcmp(lines[last + 1].file, lines[k].file) == 0 &&
+                   lines[last + 1].number == lines[last].number + 1;)
+      last++;
+    bool same_file = k > 0 && strcmp(lines[k - 1].file, lines[k].file) == 0;
+    if (last == k + 1) last = k;
+    if (same_file)
+      text_add(out, ",%d", lines[k].number);
+    else
+      text_add(out, "%s%s:%d", k ? ", " : "", lines[k].file, lines[k].number);
+    if (last > k) text_add(out, "-%d", lines[last].number);
+  }
+}
 
 void kernel_lines(const Kernel *kernel, Text *out) {
   Arena *arena = arena_new();
-  Vec(Line) lines = {0};
-  int count = kernel->places.count;
-  for (int k = 0; k < MAX(count, 1); k++) {
-    const Place *place = place_of_user(count > 0 ? kernel->places.items[k] : kernel->place);
+  int places = kernel->places.count, count = 0, kept = 0;
+  Line *lines = NEW_ARRAY(arena, Line, places + 1);
+  for (int k = 0; k < MAX(places, 1); k++) {
+    const Place *place = place_of_user(places > 0 ? kernel->places.items[k] : kernel->place);
     if (!place || !place->source) continue;
-    Line line = {base_name(place->source->name), 0};
-    int column, at = 0;
-    place_position(place, &line.line, &column);
-    while (at < lines.count && (strcmp(lines.items[at].file, line.file) != 0 || lines.items[at].line < line.line)) at++;
-    bool known = at < lines.count && lines.items[at].line == line.line;
-    if (known) continue;
-    PUSH(arena, &lines, line);
-    for (int j = lines.count - 1; j > at; j--) lines.items[j] = lines.items[j - 1];
-    lines.items[at] = line;
+    int column;
+    lines[count].file = base_name(place->source->name);
+    place_position(place, &lines[count++].number, &column);
   }
-  for (int k = 0; k < lines.count; k++) {
-    text_add(out, "%s%s:%d", k ? ", " : "", lines.items[k].file, lines.items[k].line);
-  }
+  qsort(lines, (size_t)count, sizeof *lines, by_file);
+  for (int k = 0; k < count; k++)
+    if (kept == 0 || by_file(&lines[kept - 1], &lines[k]) != 0) lines[kept++] = lines[k];
+  add_lines(lines, kept, out);
   arena_free(arena);
 }
 

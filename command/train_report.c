@@ -238,19 +238,30 @@ static const char *source_line(Arena *arena, const Program *program, const char 
   return NULL;
 }
 
+typedef Vec(const char *) Lines;
+
+/* "lenet.nn:5,7-9, blocks.nn:3" line by line, each that is not yet among them: "lenet.nn:5", "lenet.nn:7" ... */
+static void collect_lines(Arena *arena, const char *text, Lines *lines) {
+  char *rest, *file = "", *list = arena_format(arena, "%s", text);
+  for (char *item = strtok_r(list, ", ", &rest); item; item = strtok_r(NULL, ", ", &rest)) {
+    char *colon = strrchr(item, ':'), *numbers = colon ? colon + 1 : item, *end;
+    if (colon) *colon = 0, file = item;
+    long first = strtol(numbers, &end, 10), last = *end == '-' ? strtol(end + 1, NULL, 10) : first;
+    for (long number = first; number <= last; number++) {
+      const char *line = arena_format(arena, "%s:%ld", file, number);
+      int known = 0;
+      while (known < lines->count && strcmp(lines->items[known], line) != 0) known++;
+      if (known == lines->count) PUSH(arena, lines, line);
+    }
+  }
+}
+
 /* The lines that all kernels of a launch come from, each once. */
 static void add_lines(const Train *train, const nn_kernel *kernels, int count, Text *out) {
   enum { MOST_LINES = 5 };
   Arena *arena = arena_new();
-  Vec(const char *) lines = {0};
-  for (int k = 0; k < count; k++) {
-    char *rest, *list = arena_format(arena, "%s", kernels[k].lines);
-    for (char *line = strtok_r(list, ", ", &rest); line; line = strtok_r(NULL, ", ", &rest)) {
-      int known = 0;
-      while (known < lines.count && strcmp(lines.items[known], line) != 0) known++;
-      if (known == lines.count) PUSH(arena, &lines, line);
-    }
-  }
+  Lines lines = {0};
+  for (int k = 0; k < count; k++) collect_lines(arena, kernels[k].lines, &lines);
   for (int k = 0; k < MIN(lines.count, MOST_LINES); k++) {
     const char *text = source_line(arena, train->machine->program, lines.items[k]);
     text_add(out, k ? "<br>" : "");

@@ -79,7 +79,7 @@ typedef struct nn_symbol {
 
 typedef struct nn_kernel {
   const char *name;
-  const char *lines;         /* "lenet.nn:5, lenet.nn:6" */
+  const char *lines;         /* "lenet.nn:5,6,9-12, blocks.nn:3" */
   const char *flops, *bytes; /* expressions over the dims */
 } nn_kernel;
 /* Kernels that run side by side, without a barrier between them. */

@@ -54,6 +54,19 @@ void emission_folded_loops(Emission *emission, const Dim *const *size, int count
 
 static int kernel_number(Lowering *lowering) { return lowering->plan->kernels.count; }
 
+/* Where the kernel comes from: the value's own place, and those of all that is computed on the way to it. */
+static void keep_places(const Emission *emission, Kernel *kernel) {
+  const Lowering *lowering = emission->lowering;
+  const Place *own = graph_node(lowering->graph, emission->node)->place;
+  if (own) PUSH(lowering->module->arena, &kernel->places, own);
+  for (int k = 0; k < emission->memo.count; k++) {
+    Id id = emission->memo.items[k].node;
+    const Node *node = graph_node(lowering->graph, id);
+    if (lowering->root[id] || op_info[node->op].flags & SOURCE || !node->place) continue;
+    PUSH(lowering->module->arena, &kernel->places, node->place);
+  }
+}
+
 void emission_end(Emission *emission) {
   Lowering *lowering = emission->lowering;
   const Node *node = graph_node(lowering->graph, emission->node);
@@ -66,7 +79,7 @@ void emission_end(Emission *emission) {
   kernel->region = lowering->region;
   kernel->ntasks = leading_loops(&emission->stage);
   for (int k = 0; k < kernel->ntasks; k++) kernel->tasks[k] = emission->stage.loops[k];
-  if (node->place) PUSH(lowering->module->arena, &kernel->places, node->place);
+  keep_places(emission, kernel);
 }
 
 void emission_store(Emission *emission, Id buffer, const Axis *coordinates, int scalar) {
