@@ -221,7 +221,7 @@ static bool open_machines(Bench *bench, const char *path, Failure *failure) {
   Program *program = NEW(bench->arena, Program);
   PipelineOptions pipeline = program_pipeline(&settings);
   pipeline.stop_after = pipeline.interpret_after;
-  if (!program_read(bench->arena, path, &pipeline, program, failure)) return false;
+  if (!program_read(bench->arena, path, settings.set, &pipeline, program, failure)) return false;
   if (program->interpreted)
     bench->interpreted = machine_interpret(bench->arena, program, settings.f64, (int)settings.threads);
   if (!settings.interpret) {

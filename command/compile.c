@@ -299,7 +299,8 @@ static int run_compile(Arena *arena, Settings *settings, Failure *failure) {
   pipeline.verify = true;
   if (!check_settings(settings, &kind, &pipeline, failure)) return failure->code;
   if (kind && (!settings->output || strcmp(settings->output, "-") == 0)) pipeline.out = stderr; /* stdout has the bytes */
-  if (!program_read(arena, settings->words.items[0], &pipeline, &compile.program, failure)) return failure->code;
+  if (!program_read(arena, settings->words.items[0], settings->set, &pipeline, &compile.program, failure))
+    return failure->code;
   if (!program_fits(&compile.program, kind, settings, failure)) return failure->code;
   compile.codegen = program_codegen(&compile.program, settings);
   bool good = true;
@@ -322,6 +323,7 @@ static const Option options[] = {
     TEXT("triple", 0, triple, "TRIPLE",
          "compiles for another machine, aarch64-linux-gnu; --cpu is then one of it\n"
          "(default generic); for a .so, CC names its compiler"),
+    OPTION_SET,
     OPTIONS_OF_TARGETS,
     FLAG("no-fuse", 0, no_fuse, "compiles each op to a kernel of its own"),
     FLAG("debug", 'g', debug_lines, "puts the .nn lines into the object's debug information"),

@@ -69,6 +69,7 @@ static const char *first_name(Pass first) { return first == PASS_COUNT ? "code g
 /* What shows the fault: the dumps on both sides of it. */
 static void print_help(const Diff *diff, Pass first) {
   const char *model = diff->program->path, *flag = diff->settings->no_fuse ? " --no-fuse" : "";
+  if (diff->settings->set) flag = arena_format(diff->arena, " --set='%s'%s", diff->settings->set, flag);
   if (first == PASS_COUNT)
     printf("  help: 'nnc %s%s --stop-after=memory' prints the plan, which is right, '--emit ll' the code made of it\n",
            model, flag);
@@ -167,7 +168,7 @@ static bool open_machines(Diff *diff, const char *path, Failure *failure) {
   pipeline.interpret_after = PASS_grad; /* so that no pass stands on both sides */
   pipeline.hook = diff->tamper ? tamper_only : NULL;
   pipeline.hook_user = diff;
-  if (!program_read(diff->arena, path, &pipeline, program, failure)) return false;
+  if (!program_read(diff->arena, path, settings->set, &pipeline, program, failure)) return false;
   if (!program->interpreted)
     return fail(failure, EXIT_INPUT, "%.300s: a plan cannot be interpreted; give the .nn file", path);
   diff->machine[SINGLE] = machine_interpret(diff->arena, program, false, (int)settings->threads);

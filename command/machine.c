@@ -167,13 +167,17 @@ Machine *machine_open(Arena *arena, const char *path, const Settings *settings, 
       fail(failure, EXIT_INPUT, "%.300s: compiled code cannot be interpreted; give the .nn file", path);
       return NULL;
     }
+    if (settings->set) {
+      fail(failure, EXIT_INPUT, "%.300s: a compiled model has its constants built in; give --set the .nn file", path);
+      return NULL;
+    }
     machine = machine_load(arena, path, threads, failure);
   } else {
     Program *program = NEW(arena, Program);
     PipelineOptions pipeline = program_pipeline(settings);
     bool interpret = settings->interpret || settings->f64;
     pipeline.stop_after = pipeline.interpret_after;
-    if (!program_open(arena, path, program, failure)) return NULL;
+    if (!program_open(arena, path, settings->set, program, failure)) return NULL;
     if (interpret && !program->plans && !program_run(program, &pipeline, failure)) return NULL;
     if (interpret && !program->interpreted) {
       fail(failure, EXIT_INPUT, "%.300s: a plan cannot be interpreted; give the .nn file", path);

@@ -11,7 +11,7 @@
 typedef struct Settings {
   bool help, verbose, quiet, interpret, f64, no_cache, no_fuse, json, time, kernels, partial, standardize, check;
   bool debug_lines;
-  const char *output, *emit, *target, *gpu, *cpu, *triple, *dump, *stop_after;
+  const char *output, *emit, *set, *target, *gpu, *cpu, *triple, *dump, *stop_after;
   const char *state, *save, *resume, *label, *step, *test, *watch, *shuffle, *log, *plot, *report;
   int64_t threads, seed, epochs, batch, patience, every, test_every, rows, repeat;
   double valid;
@@ -56,9 +56,11 @@ typedef struct Command {
 #define OPTIONS_OF_TARGETS                                                                                                 \
   TEXT("target", 0, target, "cpu|cuda", "what is compiled for: the processor, or NVIDIA GPUs"),                            \
       TEXT("gpu", 0, gpu, "ARCH,...", "for cuda: kinds of GPU (default: sm_80,sm_90a), and PTX for later ones")
+#define OPTION_SET                                                                                                         \
+  TEXT("set", 0, set, "CONSTANTS", "other values for constants of the model's file: --set 'hidden = 64; rate = 0.5'")
 #define OPTIONS_OF_MACHINES                                                                                                \
   WHOLE("threads", 0, threads, "K", 1, 1024, "worker threads (default: all processors); results do not depend on it"),     \
-      TEXT("cpu", 0, cpu, "NAME", "the processor to compile for (default: native)"), OPTIONS_OF_TARGETS,                   \
+      TEXT("cpu", 0, cpu, "NAME", "the processor to compile for (default: native)"), OPTION_SET, OPTIONS_OF_TARGETS,       \
       FLAG("no-fuse", 0, no_fuse, "compiles each op to a kernel of its own"),                                              \
       FLAG("no-cache", 0, no_cache, "compiles anew, and keeps nothing in the cache folder")
 #define OPTIONS_OF_INTERPRETING                                                                                            \

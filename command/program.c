@@ -77,12 +77,26 @@ static Form form_of(const char *path, const Source *source) {
   return strstr(source->text, "\nplan ") ? FORM_PLAN : FORM_GRAPH;
 }
 
-static Module *read_module(Arena *arena, Diagnostics *diagnostics, Program *program, Failure *failure) {
+static Source *source_of_constants(Arena *arena, const char *constants) {
+  if (!constants) return NULL;
+  Source *source = NEW(arena, Source);
+  *source = (Source){.name = "--set", .text = constants, .length = strlen(constants), .users = true};
+  return source;
+}
+
+static Module *read_module(Arena *arena, Diagnostics *diagnostics, const char *constants, Program *program,
+                           Failure *failure) {
   Source *source = NEW(arena, Source);
   if (!read_source(arena, program->path, source, failure)) return NULL;
   Module *module = NULL;
-  switch (form_of(program->path, source)) {
-  case FORM_PROGRAM: return build_source(arena, diagnostics, source);
+  Form form = form_of(program->path, source);
+  if (constants && form != FORM_PROGRAM) {
+    fail(failure, EXIT_INPUT, "%.300s: a %s has no constants any more; give --set the .nn file", program->path,
+         form == FORM_GRAPH ? "graph" : "plan");
+    return NULL;
+  }
+  switch (form) {
+  case FORM_PROGRAM: return build_source(arena, diagnostics, source, source_of_constants(arena, constants));
   case FORM_GRAPH: module = module_read(arena, diagnostics, source); break;
   case FORM_PLAN: module = read_plans(arena, diagnostics, source, program, failure); break;
   }
@@ -96,10 +110,10 @@ void program_report(Program *program) {
   diagnostics_print(program->module->diagnostics, stderr);
 }
 
-bool program_open(Arena *arena, const char *path, Program *program, Failure *failure) {
+bool program_open(Arena *arena, const char *path, const char *constants, Program *program, Failure *failure) {
   *program = (Program){.path = path};
   Diagnostics *diagnostics = diagnostics_new(arena);
-  program->module = read_module(arena, diagnostics, program, failure);
+  program->module = read_module(arena, diagnostics, constants, program, failure);
   if (!program->module || diagnostics_errors(diagnostics) > 0) {
     diagnostics_print(diagnostics, stderr);
     if (!failure->code) failure->code = EXIT_INPUT;
@@ -126,8 +140,9 @@ bool program_run(Program *program, const PipelineOptions *pipeline, Failure *fai
   return good;
 }
 
-bool program_read(Arena *arena, const char *path, const PipelineOptions *pipeline, Program *program, Failure *failure) {
-  return program_open(arena, path, program, failure) && program_run(program, pipeline, failure);
+bool program_read(Arena *arena, const char *path, const char *constants, const PipelineOptions *pipeline, Program *program,
+                  Failure *failure) {
+  return program_open(arena, path, constants, program, failure) && program_run(program, pipeline, failure);
 }
 
 CodegenOptions program_codegen(const Program *program, const Settings *settings) {

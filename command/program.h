@@ -20,11 +20,12 @@ typedef struct Program {
   bool reported;       /* diagnostics were printed */
 } Program;
 
-/* Reads a .nn, .graph or .plan file, or such text from standard input ("-"), and runs the pipeline over it. Faults in the
- * text are printed to standard error, and the failure then has a code and no message. */
-bool program_read(Arena *arena, const char *path, const PipelineOptions *pipeline, Program *program, Failure *failure);
+/* Reads a .nn, .graph or .plan file, or such text from standard input ("-"), and runs the pipeline over it. `constants` are
+ * those of --set, or NULL. Faults in the text are printed to standard error, and the failure then has a code and no message. */
+bool program_read(Arena *arena, const char *path, const char *constants, const PipelineOptions *pipeline, Program *program,
+                  Failure *failure);
 /* Its two halves. The pipeline goes on from where it stopped the last time. */
-bool program_open(Arena *arena, const char *path, Program *program, Failure *failure);
+bool program_open(Arena *arena, const char *path, const char *constants, Program *program, Failure *failure);
 bool program_run(Program *program, const PipelineOptions *pipeline, Failure *failure);
 /* Prints diagnostics, once; for who does without program_run. */
 void program_report(Program *program);

@@ -200,6 +200,8 @@ static bool check_settings(Arena *arena, const Settings *settings, Failure *fail
   if (settings->shuffle && *settings->shuffle && strcmp(settings->shuffle, "yes") != 0 &&
       strcmp(settings->shuffle, "no") != 0)
     return fail(failure, EXIT_INPUT, "--shuffle=%.100s: wanted is yes or no", settings->shuffle);
+  if (settings->set && strchr(settings->set, '\n')) /* checkpoints keep what was typed in lines */
+    return fail(failure, EXIT_INPUT, "--set: constants are parted by ';', not by lines");
   if (settings->every && !settings->save)
     return fail(failure, EXIT_INPUT, "--every says how often to save; --save says where");
   if (settings->save && !text_ends(settings->save, ".safetensors"))

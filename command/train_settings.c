@@ -11,6 +11,7 @@ static const struct {
   OptionKind kind;
   bool fixed;
 } flags[] = {
+    {"set", SETTING(set), OPTION_TEXT, true}, /* another model else */
     {"step", SETTING(step), OPTION_TEXT, true},
     {"test", SETTING(test), OPTION_TEXT, true},
     {"seed", SETTING(seed), OPTION_WHOLE, true},

@@ -120,6 +120,44 @@ FileScope *load_file(Builder *b, const Source *source, const char *path, const P
   return good && diagnostics_errors(b->diagnostics) == errors ? file : NULL;
 }
 
+/* ---- constants that were given beside the file ---- */
+
+static void no_such_constant(Builder *b, const Source *source, const Expression *target) {
+  Vec(const char *) names = {0};
+  for (int k = 0; k < b->main->globals.count; k++) {
+    const Global *global = b->main->globals.items[k];
+    if (global->statement->kind == STATEMENT_ASSIGN) PUSH(b->arena, &names, global->name);
+  }
+  fault_in(b, source, target->offset, "%s has no constant '%s'", b->main->path, target->name);
+  const char *near = nearest_name(target->name, names.items, names.count);
+  if (near) help_for(b->diagnostics, "did you mean '%s'?", near);
+}
+
+static void replace_by(Builder *b, const Statement *statement) {
+  if (statement->kind != STATEMENT_ASSIGN) {
+    fault_in(b, statement->source, statement->offset, "only constants are given so: name = value");
+    return;
+  }
+  for (int k = 0; k < statement->assign.targets.count; k++) {
+    const Expression *target = statement->assign.targets.items[k];
+    Global *own = find_global(b->main, target->name);
+    if (own && own->statement->kind == STATEMENT_ASSIGN)
+      own->given = find_global(b->given, target->name);
+    else
+      no_such_constant(b, statement->source, target);
+  }
+}
+
+/* They see the names of the model's file as if they stood there. */
+static bool replace_constants(Builder *b) {
+  int errors = diagnostics_errors(b->diagnostics);
+  b->given = load_file(b, b->constants, b->constants->name, NULL);
+  if (!b->given) return false;
+  for (int k = 0; k < b->given->file->statements.count; k++) replace_by(b, b->given->file->statements.items[k]);
+  PUSH(b->arena, &b->given->imports, b->main);
+  return diagnostics_errors(b->diagnostics) == errors;
+}
+
 /* ---- entries ---- */
 
 /* `lr = 0.01` is a run-time f32; `k: i32[] = 3` has both. */
@@ -326,7 +364,7 @@ static bool load_all(Builder *b, const Source *source) {
     return false;
   }
   b->module->name = b->main->file->model;
-  return true;
+  return !b->constants || replace_constants(b);
 }
 
 /* Is a part of the layer named anywhere, as in net.dense1.w? Comments may mislead it, which costs only time. */
@@ -375,7 +413,8 @@ static bool needs_two_rounds(const FileScope *file) {
 
 /* Builds once for nobody, to learn which params and states there are. */
 static void learn_weights(Builder *b, const Source *source) {
-  Builder first = {.arena = b->arena, .diagnostics = diagnostics_new(b->arena), .known = b->known};
+  Builder first = {
+      .arena = b->arena, .diagnostics = diagnostics_new(b->arena), .known = b->known, .constants = b->constants};
   if (!load_all(&first, source)) return;
   build_model(&first);
   b->known.count = 0;
@@ -385,8 +424,8 @@ static void learn_weights(Builder *b, const Source *source) {
   }
 }
 
-Module *build_source(Arena *arena, Diagnostics *diagnostics, const Source *source) {
-  Builder builder = {.arena = arena, .diagnostics = diagnostics}, *b = &builder;
+Module *build_source(Arena *arena, Diagnostics *diagnostics, const Source *source, const Source *constants) {
+  Builder builder = {.arena = arena, .diagnostics = diagnostics, .constants = constants}, *b = &builder;
   if (!load_all(b, source)) return NULL;
   if (needs_two_rounds(b->main)) learn_weights(b, source);
   build_model(b);
@@ -403,5 +442,5 @@ Module *build_module(Arena *arena, Diagnostics *diagnostics, const char *path, F
   if (!read_file(arena, path, &text, &length, failure)) return NULL;
   bool standard_input = strcmp(path, "-") == 0;
   *source = (Source){.name = standard_input ? "<stdin>" : path, .text = text, .length = length, .users = true};
-  return build_source(arena, diagnostics, source);
+  return build_source(arena, diagnostics, source, NULL);
 }

@@ -139,6 +139,7 @@ typedef enum GlobalState { GLOBAL_FRESH, GLOBAL_BUSY, GLOBAL_DONE } GlobalState;
 typedef struct Global {
   const char *name;
   const Statement *statement;
+  struct Global *given; /* of Builder.given: has the value in place of the statement */
   GlobalState state;
   Value value;
   bool used;
@@ -209,7 +210,8 @@ struct Builder {
   Arena *arena;
   Diagnostics *diagnostics;
   Module *module;
-  FileScope *main, *prelude;
+  const Source *constants;           /* NULL: none */
+  FileScope *main, *prelude, *given; /* given: of `constants` */
   Vec(FileScope *) files;
   Part root;             /* the top-level layers, params and states */
   Vec(Weight *) weights; /* by symbol */

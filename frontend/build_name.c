@@ -83,7 +83,9 @@ static Value layer_global(Builder *b, const Statement *statement) {
   return (Value){.kind = VALUE_LAYER, .part = part};
 }
 
-static Value constant_global(Builder *b, const Statement *statement, const char *name) {
+static Value constant_global(Builder *b, const Global *global) {
+  if (global->given) return global_value(b, b->given, global->given);
+  const Statement *statement = global->statement;
   Value value = evaluate(b, statement->assign.value);
   if (statement->assign.targets.count == 1) return value;
   int count = statement->assign.targets.count;
@@ -92,7 +94,7 @@ static Value constant_global(Builder *b, const Statement *statement, const char 
     return value_error;
   }
   for (int k = 0; k < count; k++) {
-    if (statement->assign.targets.items[k]->name == name) return value.list.items[k];
+    if (statement->assign.targets.items[k]->name == global->name) return value.list.items[k];
   }
   return value_error;
 }
@@ -104,7 +106,7 @@ static Value evaluate_global(Builder *b, FileScope *file, Global *global) {
   case STATEMENT_LAYER: return layer_global(b, statement);
   case STATEMENT_PARAM:
   case STATEMENT_STATE: return declare_weight(b, statement, &b->root);
-  case STATEMENT_ASSIGN: return constant_global(b, statement, global->name);
+  case STATEMENT_ASSIGN: return constant_global(b, global);
   case STATEMENT_ROUTINE: {
     Template *template = NEW(b->arena, Template);
     *template = (Template){.kind = TEMPLATE_CALL, .routine = statement->routine, .file = file};

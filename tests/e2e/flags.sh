@@ -26,6 +26,7 @@ expect 2 'cannot read' "$NNC" absent.nn -o x.o
 expect 2 'absent.csv' "$NNC" train "$digits" absent.csv --interpret
 expect 2 'cannot write to its folder' "$NNC" train "$digits" "$table" --save absent/x.safetensors
 expect 3 'standard output' bash -c "'$NNC' show '$digits' --interpret > /dev/full"
+expect 2 "parted by ';'" "$NNC" train "$digits" "$table" --set $'a = 1\nb = 2' --interpret
 expect 2 '--batch' "$NNC" train "$digits" "$table" --batch 257 --interpret
 
 cp "$digits" d.nn

@@ -23,6 +23,7 @@ expect 2 'was made without --shuffle' train --resume part.safetensors --shuffle=
 expect 2 'was made with --batch 32, not 16' train --resume part.safetensors --batch 16
 zcat "$table" | sed '2,40s/^0/1/' > other.csv
 expect 2 'was made with other data: nnc.mean.x differs' "$NNC" train "$digits" other.csv --resume part.safetensors
+expect 2 'was made without --set' train --resume part.safetensors --set 'a = 1'
 expect 2 'give one of them' train --resume part.safetensors --state part.safetensors
 expect 2 'does not tell where its training stood' sh -c "'$NNC' run '$digits' --save init.safetensors -q && exec '$NNC' train '$digits' '$table' --resume init.safetensors"
 
@@ -65,4 +66,10 @@ expect 4 'keeps the state after step' train --every 20 --save kept.safetensors -
 grep -q 'step 6[0-9] .*the first tensor that is not finite is net' output || fail "neither step nor tensor are told: $(cat output)"
 expect 0 '' "$NNC" run "$digits" --state kept.safetensors --save copy.safetensors
 expect 0 '' train --resume kept.safetensors lr=0.01 --epochs 3 --threads 1 -q
+# Constants that were given for the first run are the second one's too.
+printf 'model wide\ndim N <= 64\nhidden = 2\nlayer net = dense(hidden) | relu | dense(10)\nstep fit(x: [N, 64], y: i32[N], lr = 0.001) -> loss {\n  loss = cross_entropy(net(x), y)\n  minimize loss by sgd(lr)\n}\n' > wide.nn
+expect 0 '' "$NNC" train wide.nn "$table" --set 'hidden = 5' --epochs 1 --save wide.safetensors -q
+expect 0 'going on after step 29' "$NNC" train wide.nn --set 'hidden = 5' "$table" --resume wide.safetensors --epochs 2
+expect 0 'going on after step 29' "$NNC" train wide.nn "$table" --resume wide.safetensors --epochs 2
+expect 2 'was made with --set hidden = 5, not hidden = 6' "$NNC" train wide.nn "$table" --resume wide.safetensors --set 'hidden = 6'
 finish

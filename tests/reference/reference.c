@@ -205,7 +205,7 @@ static bool run_group(Group *group, Failure *failure) {
   const char *file = arena_format(group->arena, "%s.safetensors", stem);
   if (!read_safetensors(group->arena, file, &group->numbers, failure)) return false;
   group->used = NEW_ARRAY(group->arena, bool, group->numbers.list.count + 1);
-  if (!program_read(group->arena, group->path, &pipeline, program, failure)) return false;
+  if (!program_read(group->arena, group->path, NULL, &pipeline, program, failure)) return false;
   group->machine[DOUBLE] = machine_interpret(group->arena, program, true, 1);
   group->machine[SINGLE] = machine_interpret(group->arena, program, false, 1);
   group->machine[COMPILED] = machine_compile(group->arena, program, &settings, failure);

@@ -37,7 +37,7 @@ static Program build_text(const char *text) {
   Program program = program_new();
   Source *source = NEW(program.arena, Source);
   *source = (Source){.name = "test.nn", .text = text, .length = strlen(text), .users = true};
-  program.module = build_source(program.arena, program.diagnostics, source);
+  program.module = build_source(program.arena, program.diagnostics, source, NULL);
   expect_built(&program);
   return program;
 }
@@ -197,7 +197,7 @@ static void expect_formula(const char *formula, double x, double value, double g
   source.text =
       arena_format(program.arena, "model m\nfn f(x: [1]) -> (y, g) {\n y = sum(%s)\n g = sum(grad(y, x))\n}\n", formula);
   source.length = strlen(source.text);
-  program.module = build_source(program.arena, program.diagnostics, &source);
+  program.module = build_source(program.arena, program.diagnostics, &source, NULL);
   expect_built(&program);
   pass_grad(program.module);
   initialise_states(&program, true);

@@ -17,7 +17,7 @@ static char *diagnose(Arena *arena, const char *text, int *errors, bool *built) 
   Source *source = NEW(arena, Source);
   Text out = {0};
   *source = (Source){.name = "m.nn", .text = text, .length = strlen(text), .users = true};
-  *built = build_source(arena, diagnostics, source) != NULL;
+  *built = build_source(arena, diagnostics, source, NULL) != NULL;
   *errors = diagnostics_errors(diagnostics);
   diagnostics_text(diagnostics, &out);
   char *copy = arena_format(arena, "%s", out.bytes ? out.bytes : "");

@@ -45,7 +45,7 @@ static void end_of(Diagnostics *diagnostics) {
 
 static void target_nn(Arena *arena, char *bytes, size_t length) {
   Diagnostics *diagnostics = diagnostics_new(arena);
-  Module *module = build_source(arena, diagnostics, source_of(arena, "fuzz.nn", bytes, length));
+  Module *module = build_source(arena, diagnostics, source_of(arena, "fuzz.nn", bytes, length), NULL);
   if (module && diagnostics_errors(diagnostics) == 0) through_passes(module);
   end_of(diagnostics);
 }
