@@ -10,16 +10,14 @@
  * that can be cut as well. That loop, o, becomes two, o1 and o0, with 64 * o1 + o0 in o's place in all maps; the symbol's
  * own index (.., o) becomes (o1, .., o0). What comes after sees an ordinary buffer of one more axis.
  *
- * Measured on a Zen 4: 3x3 taps of 512 channels on 7x7 pictures 98 and 114, 1024x1024x1024 102 and 113 of 118 GFLOP/s; at
- * 256 columns it is within the noise, below that there is nothing to gain. */
+ * Narrow weights gain nothing by it (`scripts/marks tries` puts those of an mlp of 128 columns into panels), so the target
+ * says from how many rows and columns on it is done. */
 #include "passes/plan/plan_passes.h"
 
 #include <string.h>
 
 typedef struct Panels {
   Module *module;
-  Plan *const *plans;
-  int nplans;
   const TargetCosts *costs;
   bool *wanted; /* by symbol: some contraction's lanes run along its last axis */
   bool *barred; /* by symbol: some access can't be cut */
@@ -88,11 +86,27 @@ static bool can_cut(const Stage *stage, int loop, int cuts) {
   return true;
 }
 
-/* All stages of a kernel share its task loops. */
-static bool kernel_can_cut(const Kernel *kernel, const Stage *stage, int loop, int cuts) {
-  if (loop >= kernel->ntasks) return can_cut(stage, loop, cuts);
+/* The loops of a stage that would be cut if every large symbol were in panels. */
+static uint32_t loops_in_question(const Panels *panels, const Plan *plan, const Stage *stage) {
+  uint32_t loops = 0;
+  for (int k = 0; k < access_count(stage); k++) {
+    const Access *access = access_at(stage, k);
+    if (symbol_of(plan, access) < 0 || !is_large(panels, &plan->buffers.items[access->buffer].type)) continue;
+    int loop = panel_loop(plan, stage, access, panels->costs->panel);
+    if (loop >= 0) loops |= 1u << loop;
+  }
+  return loops;
+}
+
+/* All stages of a kernel share its task loops: those are cut in each of them. */
+static bool kernel_can_cut(const Panels *panels, const Plan *plan, const Kernel *kernel, const Stage *stage, int loop) {
+  uint32_t shared = 0, tasks = (1u << kernel->ntasks) - 1;
+  for (int s = 0; s < kernel->stages.count; s++)
+    shared |= loops_in_question(panels, plan, &kernel->stages.items[s]) & tasks;
   for (int s = 0; s < kernel->stages.count; s++) {
-    if (!can_cut(&kernel->stages.items[s], loop, cuts)) return false;
+    const Stage *other = &kernel->stages.items[s];
+    if (other != stage && loop >= kernel->ntasks) continue;
+    if (!can_cut(other, loop, __builtin_popcount(shared | loops_in_question(panels, plan, other)))) return false;
   }
   return true;
 }
@@ -110,14 +124,12 @@ static bool is_lanes_of_contract(const Stage *stage, const Access *access, int l
 }
 
 static void look_at_stage(Panels *panels, const Plan *plan, const Kernel *kernel, const Stage *stage) {
-  uint32_t cut = 0;
   for (int k = 0; k < access_count(stage); k++) {
     const Access *access = access_at(stage, k);
     int symbol = symbol_of(plan, access);
     if (symbol < 0 || !is_large(panels, &plan->buffers.items[access->buffer].type)) continue;
     int loop = panel_loop(plan, stage, access, panels->costs->panel);
-    if (loop >= 0) cut |= 1u << loop;
-    if (loop < 0 || !kernel_can_cut(kernel, stage, loop, __builtin_popcount(cut))) {
+    if (loop < 0 || !kernel_can_cut(panels, plan, kernel, stage, loop)) {
       panels->barred[symbol] = true;
     } else if (is_lanes_of_contract(stage, access, loop)) {
       panels->wanted[symbol] = true;
@@ -259,7 +271,7 @@ static void cut_plan(Plan *plan, int panel) {
 
 void plans_panels(Module *module, Plan *const *plans, int count, const TargetCosts *costs) {
   if (costs->panel == 0) return;
-  Panels panels = {.module = module, .plans = plans, .nplans = count, .costs = costs};
+  Panels panels = {.module = module, .costs = costs};
   panels.wanted = NEW_ARRAY(module->arena, bool, module->symbols.count + 1);
   panels.barred = NEW_ARRAY(module->arena, bool, module->symbols.count + 1);
   for (int k = 0; k < count; k++) look_at_plan(&panels, plans[k]);

@@ -1,6 +1,7 @@
 /* Files of numbers: npy, npz, IDX, gz, csv, and the data sets made of them. Whatever is written reads back as it was; what
  * is cut off, changed or claims too much is refused with one sentence, never more. safetensors has a test of its own. */
 #include "command/dataset.h"
+#include "tests/unit/folder.h"
 
 #include <setjmp.h>
 #include <math.h>
@@ -10,25 +11,6 @@
 #include <unistd.h>
 #include <zlib.h>
 #include <cmocka.h>
-
-static Arena *arena;
-static char folder[] = "data-test-XXXXXX";
-
-static int set_up(void **state) {
-  (void)state;
-  arena = arena_new();
-  return mkdtemp(folder) ? 0 : -1;
-}
-
-static int tear_down(void **state) {
-  (void)state;
-  arena_free(arena);
-  char command[64];
-  snprintf(command, sizeof command, "rm -rf %s", folder);
-  return system(command);
-}
-
-static const char *path_of(const char *name) { return arena_format(arena, "%s/%s", folder, name); }
 
 static const char *save(const char *name, const void *bytes, size_t length) {
   Failure failure = {0};

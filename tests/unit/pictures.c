@@ -2,6 +2,7 @@
  * pictures by class; and what is cut off, changed or claims too much. */
 #include "command/dataset.h"
 #include "command/picture.h"
+#include "tests/unit/folder.h"
 
 #include <png.h>
 #include <setjmp.h>
@@ -9,25 +10,6 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <cmocka.h>
-
-static Arena *arena;
-static char folder[] = "pictures-XXXXXX";
-
-static int set_up(void **state) {
-  (void)state;
-  arena = arena_new();
-  return mkdtemp(folder) ? 0 : -1;
-}
-
-static int tear_down(void **state) {
-  (void)state;
-  arena_free(arena);
-  char command[64];
-  snprintf(command, sizeof command, "rm -rf %s", folder);
-  return system(command);
-}
-
-static const char *path_of(const char *name) { return arena_format(arena, "%s/%s", folder, name); }
 
 static void save(const char *name, const void *bytes, size_t length) {
   Failure failure = {0};

@@ -1,28 +1,12 @@
 /* safetensors: what is written reads back in the same order and the same bytes; every lie that a header can tell is refused. */
 #include "command/tensor.h"
+#include "tests/unit/folder.h"
 
 #include <setjmp.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 #include <cmocka.h>
-
-static Arena *arena;
-static char folder[] = "safetensors-test-XXXXXX";
-
-static int set_up(void **state) {
-  (void)state;
-  arena = arena_new();
-  return mkdtemp(folder) ? 0 : -1;
-}
-
-static int tear_down(void **state) {
-  (void)state;
-  arena_free(arena);
-  char command[64];
-  snprintf(command, sizeof command, "rm -rf %s", folder);
-  return system(command);
-}
 
 static void good(bool succeeded, const Failure *failure) {
   if (!succeeded) fail_msg("%s", failure->message);
@@ -72,8 +56,7 @@ static void test_round_trip(void **state) {
   tensors_set(arena, &out, "epoch", "2");
   tensors_set(arena, &out, "classes", "[\"cat\", \"dog\"]");
   tensors_set(arena, &out, "epoch", "3");
-  const char *path = arena_format(arena, "%s/t.safetensors", folder),
-             *again = arena_format(arena, "%s/u.safetensors", folder);
+  const char *path = path_of("t.safetensors"), *again = path_of("u.safetensors");
   good(write_safetensors(path, &out, &failure) && read_safetensors(arena, path, &back, &failure), &failure);
   assert_int_equal(back.list.count, out.list.count);
   for (int i = 0; i < out.list.count; i++) {
