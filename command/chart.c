@@ -7,7 +7,7 @@
 
 enum { WIDTH = 720, HEIGHT = 300, LEFT = 76, RIGHT = 20, TOP = 34, BOTTOM = 48, MOST_TICKS = 12 };
 
-static const char *const colors[] = {"#2458b8", "#d1495b", "#2e8b57", "#8a5cc2", "#c77d0a", "#4a4a4a"};
+static const char *const colors[CHART_COLORS] = {"#2458b8", "#d1495b", "#2e8b57", "#8a5cc2", "#c77d0a", "#4a4a4a"};
 
 typedef struct Scale {
   double low, high;  /* logarithms where `logarithmic` */
@@ -97,9 +97,12 @@ static void draw_axes(const Chart *chart, const Scale *x, const Scale *y, Text *
   text_add(out, "%s</text>\n", y->logarithmic ? " (logarithmic)" : "");
 }
 
-static void draw_series(const Series *series, const char *color, const Scale *x, const Scale *y, Text *out) {
+static const char *color_of(const Series *series) { return colors[series->color % CHART_COLORS]; }
+
+static void draw_series(const Series *series, const Scale *x, const Scale *y, Text *out) {
   bool drawing = false;
-  text_add(out, "<path class=\"curve\" stroke=\"%s\" d=\"", color);
+  const char *color = color_of(series);
+  text_add(out, "<path class=\"curve%s\" stroke=\"%s\" d=\"", series->dashed ? " dashed" : "", color);
   for (int k = 0; k < series->count; k++) {
     bool there = isfinite(series->y[k]);
     if (there) text_add(out, "%s%.1f %.1f", drawing ? " " : "M", place(x, series->x[k]), place(y, series->y[k]));
@@ -116,7 +119,8 @@ static void draw_series(const Series *series, const char *color, const Scale *x,
 static void draw_legend(const Chart *chart, Text *out) {
   double at = LEFT;
   for (int s = 0; s < chart->count; s++) {
-    const char *color = colors[s % COUNT_OF(colors)];
+    const char *color = color_of(&chart->series[s]);
+    if (!chart->series[s].name) continue;
     text_add(out, "<path class=\"curve\" stroke=\"%s\" d=\"M%.1f %dh18\"/><text x=\"%.1f\" y=\"%d\">", color, at, TOP - 16,
              at + 24, TOP - 12);
     size_t before = out->length;
@@ -130,7 +134,8 @@ void charts_draw(const Chart *charts, int count, Text *out) {
   text_add(out,
            "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"%d\" height=\"%d\" viewBox=\"0 0 %d %d\">\n"
            "<style>text{font:12px sans-serif;fill:#333}.end{text-anchor:end}.middle{text-anchor:middle}"
-           ".axis{stroke:#333;fill:none}.grid{stroke:#e3e3e3}.curve{fill:none;stroke-width:1.6;stroke-linejoin:round}"
+           ".axis{stroke:#333;fill:none}.grid{stroke:#e3e3e3}.curve{fill:none;stroke-width:1.6;stroke-linejoin:round}."
+           "dashed{stroke-dasharray:5 4}"
            "</style>\n<rect width=\"100%%\" height=\"100%%\" fill=\"#fff\"/>\n",
            WIDTH, HEIGHT * count, WIDTH, HEIGHT * count);
   for (int c = 0; c < count; c++) {
@@ -140,7 +145,7 @@ void charts_draw(const Chart *charts, int count, Text *out) {
     y.begin = HEIGHT - BOTTOM, y.end = TOP;
     text_add(out, "<g transform=\"translate(0 %d)\">\n", HEIGHT * c);
     draw_axes(chart, &x, &y, out);
-    for (int s = 0; s < chart->count; s++) draw_series(&chart->series[s], colors[s % COUNT_OF(colors)], &x, &y, out);
+    for (int s = 0; s < chart->count; s++) draw_series(&chart->series[s], &x, &y, out);
     draw_legend(chart, out);
     text_add(out, "</g>\n");
   }

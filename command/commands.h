@@ -4,6 +4,7 @@
 
 #include "command/options.h"
 
-extern const Command command_compile, command_train, command_run, command_bench, command_diff, command_show, command_format;
+extern const Command command_compile, command_train, command_run, command_bench, command_diff, command_show, command_plot,
+    command_format;
 
 #endif

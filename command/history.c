@@ -138,7 +138,7 @@ static Series curve_series(Arena *arena, const History *history, int value, doub
     x[k] = ((double)k + 0.5) * (double)curve->stretch / steps_of_epoch;
     y[k] = curve->points[k * history->of_step + value];
   }
-  return (Series){"training", x, y, curve->count, false};
+  return (Series){.name = "training", .x = x, .y = y, .count = curve->count};
 }
 
 /* Of what was held out: a number at the end of each epoch. */
@@ -151,10 +151,10 @@ static Series row_series(Arena *arena, const History *history, int value, double
   }
   const char *space = strchr(history->names[value], ' ');
   const char *name = space ? arena_format(arena, "%.*s", (int)(space - history->names[value]), history->names[value]) : "";
-  return (Series){name, x, y, count, count <= 60};
+  return (Series){.name = name, .x = x, .y = y, .count = count, .marks = count <= 60};
 }
 
-static const char *plain_name(const char *name) {
+const char *history_plain_name(const char *name) {
   const char *space = strchr(name, ' ');
   return space ? space + 1 : name;
 }
@@ -166,12 +166,13 @@ void history_charts(Arena *arena, const History *history, int64_t steps_of_epoch
     bool of_step = v < history->of_step;
     Series series = of_step ? curve_series(arena, history, v, (double)steps_of_epoch)
                             : row_series(arena, history, v, (double)steps_of_epoch);
-    const char *name = plain_name(history->names[v]);
+    const char *name = history_plain_name(history->names[v]);
     int c = 0;
     while (c < count && strcmp(charts[c].y_label, name) != 0) c++;
     if (c == count) {
       charts[count++] = (Chart){"epoch", name, NEW_ARRAY(arena, Series, history->count), 0, strncmp(name, "acc", 3) != 0};
     }
+    series.color = charts[c].count;
     charts[c].series[charts[c].count++] = series;
   }
   charts_draw(charts, count, svg);

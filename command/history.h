@@ -35,6 +35,8 @@ void history_row(Arena *arena, History *history, int64_t epoch, int64_t step, do
 void history_take(Arena *arena, const History *history, Tensors *beside);
 bool history_restore(Arena *arena, History *history, const char *path, const Tensors *file, Failure *failure);
 
+/* "loss" of "valid loss" and of "loss": numbers that belong in one chart. */
+const char *history_plain_name(const char *name);
 /* As csv: epoch, step, seconds, names. Rows whose seconds are not known take them from a csv of that kind at `path`. */
 void history_seconds(Arena *arena, History *history, const char *path);
 void history_csv(const History *history, Text *out);

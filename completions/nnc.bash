@@ -2,7 +2,7 @@
 # of the nnc that is installed; a flag that takes a file, a folder or one of a few words completes that.
 _nnc() {
   local word=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]} program=${COMP_WORDS[0]} command="" help flag
-  local commands="train run bench diff show fmt"
+  local commands="train run bench diff show plot fmt"
   COMPREPLY=()
   case " $commands " in *" ${COMP_WORDS[1]} "*) command=${COMP_WORDS[1]} ;; esac
   if [ "$COMP_CWORD" = 1 ] && [[ $word != -* ]]; then

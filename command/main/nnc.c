@@ -6,8 +6,8 @@
 #include <signal.h>
 #include <string.h>
 
-static const Command *const commands[] = {&command_train, &command_run,  &command_bench,
-                                          &command_diff,  &command_show, &command_format};
+static const Command *const commands[] = {&command_train, &command_run,  &command_bench, &command_diff,
+                                          &command_show,  &command_plot, &command_format};
 
 static void print_help(void) {
   printf("nnc compiles neural nets that train.\n\n"

@@ -3,7 +3,7 @@
 
 expect 0 'nnc 0' "$NNC" --version
 expect 0 'usage: nnc' "$NNC" --help
-for command in train run bench diff show fmt; do expect 0 "usage: nnc $command" "$NNC" $command --help; done
+for command in train run bench diff show plot fmt; do expect 0 "usage: nnc $command" "$NNC" $command --help; done
 expect 2 '' "$NNC"
 expect 2 'did you mean train?' "$NNC" trian "$digits"
 expect 2 'neither a command nor a file' "$NNC" zebra

@@ -25,5 +25,6 @@ for block in [0-9]*.sh; do
 done
 present run.svg
 present run.html
+present rates.svg
 present small.png
 finish

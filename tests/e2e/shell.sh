@@ -23,7 +23,7 @@ offers() {
   [ "${found% }" = "$wanted" ] || fail "for '$*' completion offers '$found', not '$wanted'"
 }
 offers train nnc tr
-offers 'bench bin diff fmt folder model.nn run show train' nnc ''
+offers 'bench bin diff fmt folder model.nn plot run show train' nnc ''
 offers model.nn nnc mo
 offers '--version' nnc --vers
 offers '--epochs --every' nnc train model.nn --e

@@ -127,8 +127,10 @@ static void charts_are_well_formed_for_any_numbers(void **state) {
   static const double x[] = {0.5, 1, 2, 3};
   for (int k = 0; k < COUNT_OF(numbers); k++)
     for (int count = 0; count <= 4; count++) {
-      Series series[] = {{"training", x, numbers[k], count, false}, {"<&\">", x, numbers[k], count, true}};
-      Chart charts[] = {{"epoch", "loss", series, 2, true}, {"epoch", "acc", series, 1, false}};
+      Series series[] = {{"training", x, numbers[k], count, false, false, 0},
+                         {"<&\">", x, numbers[k], count, true, false, 1},
+                         {NULL, x, numbers[k], count, true, true, 1 + CHART_COLORS}};
+      Chart charts[] = {{"epoch", "loss", series, 3, true}, {"epoch", "acc", series, 1, false}};
       Text text = {0};
       charts_draw(charts, 2, &text);
       well_formed(text.bytes);
@@ -141,7 +143,7 @@ static void logarithms_where_numbers_range_far(void **state) {
   (void)state;
   static const double x[] = {1, 2}, far[] = {3, 0.003}, near[] = {3, 0.3};
   for (int k = 0; k < 3; k++) {
-    Series series = {"test", x, k == 1 ? near : far, 2, true};
+    Series series = {"test", x, k == 1 ? near : far, 2, true, false, 0};
     Chart chart = {"epoch", "loss", &series, 1, k != 2};
     Text text = {0};
     charts_draw(&chart, 1, &text);
