@@ -159,9 +159,7 @@ Value operate(Builder *b, Operator operator, Value left, Value right) {
     return repeat_template(b, left, right, b->at);
   }
   if (is_tree(&left) || is_tree(&right)) {
-    if (operator<OPERATOR_ADD || operator> OPERATOR_DIVIDE) {
-      return fault(b, NULL, "'%s' is not defined on layers", operator_text(operator));
-    }
+    if (operator== OPERATOR_MATMUL) return fault(b, NULL, "'@' is not defined on layers");
     return map_trees(b, operate_leaf, &operator, left, right);
   }
   Value known = operate_known(b, operator, & left, &right);

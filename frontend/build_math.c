@@ -19,10 +19,27 @@ ELEMENTWISE(floor)
 ELEMENTWISE(round)
 #undef ELEMENTWISE
 
+/* Of layers: x and y in pairs, so that two walks do for three trees. */
+static Value pair_leaf(Builder *b, void *user, Value x, Value y) {
+  (void)user;
+  return value_list(b, (Value[]){x, y}, 2);
+}
+
+static Value builtin_where(Builder *b, Value *arguments);
+
+static Value where_leaf(Builder *b, void *user, Value condition, Value pair) {
+  (void)user;
+  return builtin_where(b, (Value[]){condition, pair.list.items[0], pair.list.items[1]});
+}
+
 static Value builtin_where(Builder *b, Value *arguments) {
   Id condition, yes, no;
   Value *x = &arguments[1], *y = &arguments[2];
   if (arguments[0].kind == VALUE_BOOL) return arguments[0].truth ? *x : *y;
+  if (is_tree(&arguments[0]) || is_tree(x) || is_tree(y)) {
+    Value pairs = is_tree(x) || is_tree(y) ? map_trees(b, pair_leaf, NULL, *x, *y) : pair_leaf(b, NULL, *x, *y);
+    return is_error(&pairs) ? value_error : map_trees(b, where_leaf, NULL, arguments[0], pairs);
+  }
   if (!want_tensor(b, &arguments[0], BOOL, &condition)) return value_error;
   Dtype dx = value_dtype(b, x), dy = value_dtype(b, y), dtype = dx != NONE ? dx : dy;
   if (dx != NONE && dy != NONE && dx != dy) {
@@ -42,8 +59,15 @@ static Value builtin_where(Builder *b, Value *arguments) {
   return value_tensor(b, graph_where(graph, condition, yes, no));
 }
 
+static Value convert(Builder *b, Value x, Dtype dtype);
+static Value convert_leaf(Builder *b, void *user, Value x, Value y) {
+  (void)y;
+  return convert(b, x, *(Dtype *)user);
+}
+
 static Value convert(Builder *b, Value x, Dtype dtype) {
   Id id;
+  if (is_tree(&x)) return map_trees(b, convert_leaf, &dtype, x, x);
   if (x.kind == VALUE_NUMBER && dtype == F32) return value_real(x.number.real);
   if (x.kind == VALUE_NUMBER && dtype == I32) {
     double real = x.number.real;
@@ -143,6 +167,8 @@ static Value builtin_mean(Builder *b, Value *arguments) {
   return value_tensor(b, graph_binary(graph, OP_div, result, divisor));
 }
 
+static Value combine_leaf(Builder *b, void *user, Value x, Value y) { return combine(b, *(Op *)user, x, y); }
+
 /* One operand: the extreme over axes. Two: the larger or smaller of each pair. */
 static Value extreme(Builder *b, Op op, Op fold_op, Value *arguments) {
   Id x, result;
@@ -152,7 +178,8 @@ static Value extreme(Builder *b, Op op, Op fold_op, Value *arguments) {
       bool first = (op == OP_max) == (arguments[0].number.real > arguments[1].number.real);
       return first ? arguments[0] : arguments[1];
     }
-    if (is_tree(&arguments[0])) return fault(b, NULL, "'%s' is not defined on layers", op_info[op].name);
+    if (is_tree(&arguments[0]) || is_tree(&arguments[1]))
+      return map_trees(b, combine_leaf, &op, arguments[0], arguments[1]);
     return combine(b, op, arguments[0], arguments[1]);
   }
   if (!want_tensor(b, &arguments[0], NONE, &x)) return value_error;

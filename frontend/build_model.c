@@ -64,9 +64,17 @@ static Value builtin_along(Builder *b, Value *arguments) {
   return arguments[0].list.items[axis];
 }
 
+static Value builtin_like(Builder *b, Value *arguments);
+
+static Value like_leaf(Builder *b, void *user, Value x, Value number) {
+  (void)user;
+  return builtin_like(b, (Value[]){x, number});
+}
+
 /* like(x, n): the number n in x's dtype */
 static Value builtin_like(Builder *b, Value *arguments) {
   Id id;
+  if (is_tree(&arguments[0])) return map_trees(b, like_leaf, NULL, arguments[0], arguments[1]);
   Dtype dtype = value_dtype(b, &arguments[0]);
   if (dtype == NONE) return arguments[1];
   return want_tensor(b, &arguments[1], dtype, &id) ? value_tensor(b, id) : value_error;

@@ -284,9 +284,9 @@ static Statement *parse_minimize(Parser *parser) {
 
 /* ---- which statement it is ---- */
 
-/* `layer x`: two names side by side. */
+/* `layer x`: two names side by side; or a name and a word of the language, which is then told to be no name. */
 static bool declares(const Parser *parser, const char *word) {
-  return at_name(parser, word) && parser->next.kind == TOKEN_NAME;
+  return at_name(parser, word) && (parser->next.kind == TOKEN_NAME || parser->next.kind == TOKEN_WORD);
 }
 
 /* NULL: none of these. */
