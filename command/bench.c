@@ -3,6 +3,8 @@
  * A step changes its state, and random data may lead it astray; so the state is drawn anew before each turn, outside of
  * what is timed. Multiply-adds are counted over the contractions of the graph: the work that the model asks for, not what
  * either does. */
+#include "command/bench.h"
+
 #include "command/arguments.h"
 #include "command/commands.h"
 #include "command/flops.h"
@@ -11,18 +13,11 @@
 
 #include "runtime/nn.h"
 
-#include <cjson/cJSON.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
-enum { USUAL_DIM = 64, MOST_TURNS = 4096, USUAL_TURNS = 8 };
-
-typedef struct Timing {
-  double seconds[MOST_TURNS];
-  int count;
-  double median, fastest;
-} Timing;
+enum { USUAL_DIM = 64, USUAL_TURNS = 8 };
 
 typedef struct Bench {
   Arena *arena;
@@ -30,9 +25,8 @@ typedef struct Bench {
   Machine *interpreted, *compiled; /* either may be NULL */
   Argument *arguments;
   int narguments;
-  double peak;      /* operations per second */
-  Timing timing[2]; /* of the entry at hand */
-  cJSON *list;      /* with --json */
+  double mark; /* the least ratio that is wanted */
+  BenchReport report;
 } Bench;
 
 /* ---- time ---- */
@@ -65,19 +59,18 @@ static bool time_burst(Machine *machine, const Call *call, Timing *timing, doubl
 
 /* In turns of bursts. Between them nobody runs for as long as OpenBLAS's threads keep spinning after their last product:
  * they would take processors from the compiled code that comes next. */
-static bool time_both(Bench *bench, const Call *calls, Failure *failure) {
+static bool time_both(Bench *bench, const Call *calls, Measured *measured, Failure *failure) {
   Machine *machines[2] = {bench->interpreted, bench->compiled};
   uint64_t seed = (uint64_t)bench->settings->seed;
   int64_t turns = bench->settings->repeat ? bench->settings->repeat : USUAL_TURNS;
-  for (int k = 0; k < 2; k++) bench->timing[k].count = 0;
   for (int64_t turn = 0; turn < turns; turn++) {
     for (int k = 0; k < 2; k++) {
       if (!machines[k]) continue;
       if (bench->interpreted) nanosleep(&(struct timespec){.tv_nsec = 40000000}, NULL);
-      if (!time_burst(machines[k], &calls[k], &bench->timing[k], 0.06, seed, failure)) return false;
+      if (!time_burst(machines[k], &calls[k], &measured->timing[k], 0.06, seed, failure)) return false;
     }
   }
-  for (int k = 0; k < 2; k++) summarise(&bench->timing[k]);
+  for (int k = 0; k < 2; k++) summarise(&measured->timing[k]);
   return true;
 }
 
@@ -113,7 +106,7 @@ static void print_launch(const Bench *bench, const nn_entry *entry, const nn_lau
   }
   double each = MAX(seconds / MAX(calls, 1), 1e-12);
   printf("    %9.4f ms  %5.1f%%  %3.0f%% of peak  %6.1f GB/s ", 1e3 * seconds, 100 * seconds / MAX(all, 1e-12),
-         bench->peak > 0 ? 100 * flops / each / bench->peak : 0, 1e-9 * bytes / each);
+         bench->report.peak > 0 ? 100 * flops / each / bench->report.peak : 0, 1e-9 * bytes / each);
   for (int k = 0; k < launch->kernels; k++) {
     const nn_kernel *kernel = &entry->kernels[launch->first_kernel + k];
     printf("%s %s (%s)", k ? "," : "", kernel->name, kernel->lines);
@@ -142,51 +135,7 @@ static bool time_kernels(Bench *bench, const Call *call, Failure *failure) {
   return good;
 }
 
-/* ---- reports ---- */
-
-static void print_row(const Bench *bench, const Call *call, double flops) {
-  const Timing *interpreted = &bench->timing[0], *compiled = &bench->timing[1];
-  Machine *machine = bench->compiled ? bench->compiled : bench->interpreted;
-  printf("%-12s", machine->entries[call->entry].name);
-  if (bench->interpreted)
-    printf("  interpreted %9.4f ms (fastest %.4f)", 1e3 * interpreted->median, 1e3 * interpreted->fastest);
-  if (bench->compiled) printf("  compiled %9.4f ms (fastest %.4f)", 1e3 * compiled->median, 1e3 * compiled->fastest);
-  if (bench->interpreted && bench->compiled) printf("  ratio %.2f", interpreted->median / MAX(compiled->median, 1e-12));
-  if (flops > 0) {
-    double rate = flops / MAX(bench->compiled ? compiled->median : interpreted->median, 1e-12);
-    printf("  %.1f GFLOP/s", 1e-9 * rate);
-    if (bench->peak > 0) printf(" (%.0f%% of peak)", 100 * rate / bench->peak);
-  }
-  if (bench->compiled)
-    printf("  arena %zu B", bench->compiled->functions->scratch(bench->compiled, call->entry, call->dims));
-  printf("  state %zu B\n", machine->state_bytes);
-}
-
-static void add_timing(cJSON *row, const char *name, const Timing *timing) {
-  cJSON *item = cJSON_AddObjectToObject(row, name);
-  cJSON_AddNumberToObject(item, "median_seconds", timing->median);
-  cJSON_AddNumberToObject(item, "fastest_seconds", timing->fastest);
-  cJSON_AddNumberToObject(item, "slowest_seconds", timing->count ? timing->seconds[timing->count - 1] : 0);
-  cJSON_AddNumberToObject(item, "turns", timing->count);
-}
-
-static void add_row(const Bench *bench, const Call *call, double flops) {
-  Machine *machine = bench->compiled ? bench->compiled : bench->interpreted;
-  cJSON *row = cJSON_CreateObject(), *dims = cJSON_CreateObject();
-  cJSON_AddStringToObject(row, "entry", machine->entries[call->entry].name);
-  for (int k = 0; k < machine->ndims; k++) cJSON_AddNumberToObject(dims, machine->dims[k].name, (double)call->dims[k]);
-  cJSON_AddItemToObject(row, "dims", dims);
-  if (bench->interpreted) add_timing(row, "interpreted", &bench->timing[0]);
-  if (bench->compiled) add_timing(row, "compiled", &bench->timing[1]);
-  if (bench->interpreted && bench->compiled)
-    cJSON_AddNumberToObject(row, "ratio", bench->timing[0].median / MAX(bench->timing[1].median, 1e-12));
-  if (bench->interpreted) cJSON_AddNumberToObject(row, "flops", flops);
-  if (bench->compiled)
-    cJSON_AddNumberToObject(row, "arena_bytes",
-                            (double)bench->compiled->functions->scratch(bench->compiled, call->entry, call->dims));
-  cJSON_AddNumberToObject(row, "state_bytes", (double)machine->state_bytes);
-  cJSON_AddItemToArray(bench->list, row);
-}
+/* ---- an entry ---- */
 
 static bool bench_entry(Bench *bench, int entry, Failure *failure) {
   Machine *machines[2] = {bench->interpreted, bench->compiled};
@@ -199,15 +148,17 @@ static bool bench_entry(Bench *bench, int entry, Failure *failure) {
       return false;
     call_results(bench->arena, machines[k], &calls[k]);
   }
-  if (!time_both(bench, calls, failure)) return false;
-  const Call *call = &calls[bench->compiled ? 1 : 0];
-  double flops = bench->interpreted ? flops_asked(bench->interpreted->program, bench->settings, entry, call->dims) : 0;
-  if (bench->list)
-    add_row(bench, call, flops);
-  else
-    print_row(bench, call, flops);
-  if (bench->settings->kernels && bench->compiled && !bench->list) return time_kernels(bench, call, failure);
-  return true;
+  Measured *measured = NEW(bench->arena, Measured);
+  if (!time_both(bench, calls, measured, failure)) return false;
+  const Call *call = &calls[bench->compiled ? COMPILED : INTERPRETED];
+  measured->entry = bench->report.machine->entries[entry].name;
+  measured->dims = call->dims;
+  if (bench->interpreted) measured->flops = flops_asked(bench->interpreted->program, bench->settings, entry, call->dims);
+  if (bench->compiled) measured->arena = bench->compiled->functions->scratch(bench->compiled, entry, call->dims);
+  PUSH(bench->arena, &bench->report.rows, measured);
+  if (bench->settings->json) return true;
+  report_row(&bench->report, measured);
+  return !bench->settings->kernels || !bench->compiled || time_kernels(bench, call, failure);
 }
 
 /* ---- the command ---- */
@@ -235,7 +186,7 @@ static bool open_machines(Bench *bench, const char *path, Failure *failure) {
 
 static bool bench_all(Bench *bench, Failure *failure) {
   const Settings *settings = bench->settings;
-  Machine *machine = bench->compiled ? bench->compiled : bench->interpreted;
+  Machine *machine = bench->report.machine;
   Vec(int) entries = {0};
   bench->arguments = NEW_ARRAY(bench->arena, Argument, settings->words.count + 1);
   for (int w = 1; w < settings->words.count; w++) {
@@ -250,9 +201,8 @@ static bool bench_all(Bench *bench, Failure *failure) {
   }
   bool all = entries.count == 0;
   for (int k = 0; all && k < machine->nentries; k++) PUSH(bench->arena, &entries, k);
-  bench->peak = measure_peak((int)settings->threads);
-  if (!bench->list && !settings->quiet)
-    printf("%s: %d threads, peak %.1f GFLOP/s of f32 multiply-adds\n", machine->name, machine->workers, 1e-9 * bench->peak);
+  bench->report.peak = measure_peak((int)settings->threads);
+  if (!settings->json && !settings->quiet) report_head(&bench->report);
   for (int k = 0; k < entries.count; k++) {
     fflush(stdout);
     if (!bench_entry(bench, entries.items[k], failure)) return false;
@@ -260,34 +210,56 @@ static bool bench_all(Bench *bench, Failure *failure) {
   return true;
 }
 
+static bool check_settings(Bench *bench, Failure *failure) {
+  const char *text = bench->settings->mark, *picture = bench->settings->svg;
+  if (picture && !text_ends(picture, ".svg"))
+    return fail(failure, EXIT_INPUT, "--svg %.300s: a picture's name ends in .svg", picture);
+  if (!text || (number_from_text(text, &bench->mark) && bench->mark > 0)) return true;
+  return fail(failure, EXIT_INPUT, "--mark: '%.100s' is not a number above 0", text);
+}
+
+/* What was measured, other than the table, which was printed row by row. */
+static bool tell(const Bench *bench, Failure *failure) {
+  const char *picture = bench->settings->svg;
+  if (bench->settings->json) report_json(&bench->report);
+  if (!picture) return true;
+  Text text = {0};
+  report_picture(&bench->report, &text);
+  bool good = write_file(picture, text.bytes, text.length, failure);
+  text_free(&text);
+  return good;
+}
+
+static int slower_than_mark(const Bench *bench) {
+  int slower = 0;
+  for (int k = 0; k < bench->report.rows.count; k++) {
+    const Measured *measured = bench->report.rows.items[k];
+    double ratio = measured_ratio(measured);
+    if (ratio == 0 || ratio >= bench->mark) continue;
+    fprintf(stderr, "nnc: %s is %.2f times as fast as interpreted, %.4g are wanted\n", measured->entry, ratio, bench->mark);
+    slower++;
+  }
+  return slower;
+}
+
 static int run_bench(Arena *arena, Settings *settings, Failure *failure) {
-  if (settings->words.count < 1) {
-    fail(failure, EXIT_INPUT, "bench wants a model: nnc bench MODEL [ENTRY ...]");
-    return failure->code;
-  }
   Bench bench = {.arena = arena, .settings = settings};
-  if (settings->json) bench.list = cJSON_CreateArray();
-  if (open_machines(&bench, settings->words.items[0], failure) && bench_all(&bench, failure) && bench.list) {
-    Machine *machine = bench.compiled ? bench.compiled : bench.interpreted;
-    cJSON *root = cJSON_CreateObject();
-    cJSON_AddStringToObject(root, "model", machine->name);
-    cJSON_AddNumberToObject(root, "threads", machine->workers);
-    cJSON_AddNumberToObject(root, "peak_flops_per_second", bench.peak);
-    cJSON_AddItemReferenceToObject(root, "entries", bench.list);
-    char *text = cJSON_Print(root);
-    printf("%s\n", text);
-    cJSON_free(text);
-    cJSON_Delete(root);
-  }
-  cJSON_Delete(bench.list);
+  if (settings->words.count < 1) fail(failure, EXIT_INPUT, "bench wants a model: nnc bench MODEL [ENTRY ...]");
+  bool good = settings->words.count > 0 && check_settings(&bench, failure) &&
+              open_machines(&bench, settings->words.items[0], failure);
+  bench.report.machine = bench.compiled ? bench.compiled : bench.interpreted;
+  good = good && bench_all(&bench, failure) && tell(&bench, failure);
+  int slower = good ? slower_than_mark(&bench) : 0;
   machine_close(bench.interpreted);
   machine_close(bench.compiled);
-  return failure->code;
+  return good && slower ? EXIT_DIFFERS : failure->code;
 }
 
 static const Option options[] = {
     FLAG("kernels", 0, kernels, "prints each launch's time, share of the peak, bytes a second, and .nn lines"),
     FLAG("json", 0, json, "prints all of it as JSON"),
+    TEXT("svg", 0, svg, "FILE", "draws interpreted beside compiled, a pair of bars for each entry"),
+    TEXT("mark", 0, mark, "RATIO", "ends with 1 if an entry, compiled, is not so many times as fast as interpreted"),
     WHOLE("repeat", 0, repeat, "K", 1, 1000, "so many turns of each (default 8), of up to 64 calls and a 16th of a second"),
     OPTION_SEED,
     FLAG("interpret", 0, interpret, "times the interpreter alone"),

@@ -22,7 +22,7 @@ _nnc() {
   flag=""
   [[ $previous != -* ]] || flag=$(grep -oE -- "^  .* ?$previous [A-Z][A-Z,.]*" <<< "$help" | head -1 | grep -oE '[A-Z,.]+$')
   case $flag in
-  K | N | F | NAME* | CONSTANTS | COLUMN | TRIPLE | PASS) return ;;
+  K | N | F | RATIO | NAME* | CONSTANTS | COLUMN | TRIPLE | PASS) return ;;
   KIND)
     mapfile -t COMPREPLY < <(compgen -W "o a so h ll s cu ptx graph plan dot svg html" -- "$word")
     return

@@ -33,6 +33,8 @@ bad 2 'x' "$NNC" run m.nn f 'x=[1, 2, 3]' 'x=[1, 2, 3]'
 bad 2 'did you mean' "$NNC" run m.nn s "$x" 't=[1, 2, 3]' Lr=1
 bad 2 'no entry' "$NNC" run m.nn g "$x"
 bad 2 'no entry' "$NNC" bench m.nn g
+bad 2 'not a number above 0' "$NNC" bench m.nn f --mark fast
+bad 2 'ends in .svg' "$NNC" bench m.nn f --svg m.nn
 bad 2 'no entry' "$NNC" diff m.nn g
 
 # outputs that cannot be
