@@ -64,6 +64,17 @@ static int free_overwriter(Plan *plan, const int *left, int nleft) {
   return -1;
 }
 
+/* Of stages that wait for one another, the target of one that others wait for: once its value has memory of its own, it reads
+ * no target any more. */
+static Id waited_for(Plan *plan, const int *left, int nleft) {
+  for (int k = 0; k < nleft; k++) {
+    for (int other = 0; other < nleft; other++) {
+      if (must_read_first(plan, left[k], left[other])) return stage_at(plan, left[k])->stores.items[0].access.buffer;
+    }
+  }
+  bug("plan %s: stages wait for one another, and none reads", plan->graph->name);
+}
+
 Id order_overwriters(Plan *plan, int first) {
   int nleft = plan->kernels.count - first, done = 0;
   int *left = NEW_ARRAY(plan->module->arena, int, nleft + 1);
@@ -72,7 +83,7 @@ Id order_overwriters(Plan *plan, int first) {
   while (nleft > 0) {
     int pick = free_overwriter(plan, left, nleft);
     if (pick < 0) {
-      if (!merge_a_pair(plan, left, &nleft)) return stage_at(plan, left[0])->stores.items[0].access.buffer;
+      if (!merge_a_pair(plan, left, &nleft)) return waited_for(plan, left, nleft);
       continue;
     }
     ordered[done++] = plan->kernels.items[left[pick]];

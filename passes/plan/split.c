@@ -105,7 +105,8 @@ static Access share_access(Plan *plan, Id buffer, const int *loops, int count) {
 static Kernel shares_kernel(Plan *plan, const Kernel *kernel, const Stage *stage, int split, Id *buffers) {
   Arena *arena = plan->module->arena;
   Kernel own = {.place = stage->place, .region = kernel->region, .ntasks = stage->nkept + 1};
-  own.name = plan_kernel_name(plan, arena_format(arena, "%s_shares", kernel->name));
+  int which = (int)(stage - kernel->stages.items); /* several stages of a kernel may be split */
+  own.name = plan_kernel_name(plan, arena_format(arena, which ? "%s_shares_%d" : "%s_shares", kernel->name, which));
   Stage shares = {
       .kind = stage->kind, .nloops = stage->nloops, .nkept = stage->nkept + 1, .vector = -1, .place = stage->place};
   shares.tile = stage->tile;
