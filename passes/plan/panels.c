@@ -1,14 +1,17 @@
-/* Weights as the tiles read them: in panels.
+/* What the tiles read along lanes, as they read it: in panels.
  *
- * A contraction reads its weights, [.., O], a few vectors of columns at a time and then all rows of them. Row-major, these
- * rows lie O elements apart: each in another page, and where O is a large power of two all in the same sets of the cache.
- * In panels, [O / 64, .., 64], they follow one another. The optimizer's states lie like their param; the canonical order
- * is only seen by get, set, init and checkpoints, which go by the symbol's factors.
+ * A contraction reads such an operand, [.., O], a few vectors of columns at a time and then all rows of them. Row-major,
+ * these rows lie O elements apart: each in another page, and where O is a large power of two all in the same sets of the
+ * cache. In panels, [O / 64, .., 64], they follow one another. Weights lie so, and values that one kernel makes for another:
+ * a transposed copy, or the gradient of a layer's result, which the gradient of its weights reads. The optimizer's states
+ * lie like their param; the canonical order is only seen by get, set, init and checkpoints, which go by the symbol's
+ * factors.
  *
- * This is the one pass that looks at the plans of all entries at once, for they share the state. A symbol is cut if a
- * contraction reads it along lanes, it is large, and every access to it in every plan runs along its last axis by a loop
- * that can be cut as well. That loop, o, becomes two, o1 and o0, with 64 * o1 + o0 in o's place in all maps; the symbol's
- * own index (.., o) becomes (o1, .., o0). What comes after sees an ordinary buffer of one more axis.
+ * This is the one pass that looks at the plans of all entries at once, for they share the state. A symbol or buffer is cut if
+ * a contraction reads it along lanes, it is large, and every access to it runs along its last axis by a loop that can be cut
+ * as well. That loop, o, becomes two, o1 and o0, with 64 * o1 + o0 in o's place in all maps; the buffer's own index (.., o)
+ * becomes (o1, .., o0). What comes after sees an ordinary buffer of one more axis. A buffer that one kernel alone uses stays
+ * as it is, for its parts can stay with the tasks.
  *
  * Narrow weights gain nothing by it (`scripts/marks tries` puts those of an mlp of 128 columns into panels), so the target
  * says from how many rows and columns on it is done. */
@@ -16,11 +19,22 @@
 
 #include <string.h>
 
+/* What may lie in panels: a symbol, or a buffer in the arena of some plan. They are numbered, symbols first. */
+typedef struct Subject {
+  bool wanted; /* some contraction's lanes run along its last axis */
+  bool barred; /* some access can't be cut */
+  bool chosen;
+  const Kernel *user; /* of a buffer: a kernel that uses it */
+  bool shared;        /* and there are others */
+} Subject;
+
 typedef struct Panels {
   Module *module;
+  Plan *const *plans;
   const TargetCosts *costs;
-  bool *wanted; /* by symbol: some contraction's lanes run along its last axis */
-  bool *barred; /* by symbol: some access can't be cut */
+  Subject *subjects;
+  int *first; /* by plan: the number of its buffer 0 */
+  int plan;   /* the one at hand */
 } Panels;
 
 /* ---- what a stage reads and writes ---- */
@@ -33,11 +47,17 @@ static Access *access_at(const Stage *stage, int k) {
   return scalar_has_access(stage->scalars.items[k].op) ? stage->scalars.items[k].access : NULL;
 }
 
-/* The symbol that it touches, -1: none. */
-static int symbol_of(const Plan *plan, const Access *access) {
-  if (!access || !access->buffer) return -1;
-  const Buffer *buffer = &plan->buffers.items[access->buffer];
-  return buffer->memory == MEMORY_STATE ? buffer->index : -1;
+/* What it touches, NULL: nothing that may lie in panels. */
+static Subject *subject_of(const Panels *panels, const Access *access) {
+  if (!access || !access->buffer) return NULL;
+  const Buffer *buffer = &panels->plans[panels->plan]->buffers.items[access->buffer];
+  if (buffer->memory == MEMORY_STATE) return &panels->subjects[buffer->index];
+  return buffer->memory == MEMORY_ARENA ? &panels->subjects[panels->first[panels->plan] + access->buffer] : NULL;
+}
+
+static bool is_chosen(const Panels *panels, const Access *access) {
+  const Subject *subject = subject_of(panels, access);
+  return subject && subject->chosen;
 }
 
 static int term_of(const Axis *axis, int loop) {
@@ -52,10 +72,10 @@ static int term_of(const Axis *axis, int loop) {
 static bool is_large(const Panels *panels, const Type *type) {
   int64_t rows = 1;
   if (panels->costs->panel == 0 || type->dtype != F32 || type->rank < 2 || type->rank >= MAX_RANK) return false;
-  for (int k = 0; k < type->rank - 1; k++) rows *= type->size[k]->value;
-  int64_t columns = type->size[type->rank - 1]->value;
-  return columns >= panels->costs->panel_columns && columns % panels->costs->panel == 0 &&
-         rows >= panels->costs->panel_rows;
+  int64_t columns;
+  for (int k = 0; k < type->rank - 1; k++) rows *= MAX(type->size[k]->high, 0);
+  return dim_is_constant(type->size[type->rank - 1], &columns) && columns >= panels->costs->panel_columns &&
+         columns % panels->costs->panel == 0 && rows >= panels->costs->panel_rows;
 }
 
 static bool whole_panels(const Dim *dim, int panel) {
@@ -86,27 +106,31 @@ static bool can_cut(const Stage *stage, int loop, int cuts) {
   return true;
 }
 
-/* The loops of a stage that would be cut if every large symbol were in panels. */
-static uint32_t loops_in_question(const Panels *panels, const Plan *plan, const Stage *stage) {
+/* The loop that this access wants cut, -1: none. */
+static int loop_to_cut(const Panels *panels, const Stage *stage, const Access *access) {
+  const Plan *plan = panels->plans[panels->plan];
+  if (!subject_of(panels, access) || !is_large(panels, &plan->buffers.items[access->buffer].type)) return -1;
+  return panel_loop(plan, stage, access, panels->costs->panel);
+}
+
+/* The loops of a stage that would be cut if all that is large were in panels. */
+static uint32_t loops_in_question(const Panels *panels, const Stage *stage) {
   uint32_t loops = 0;
   for (int k = 0; k < access_count(stage); k++) {
-    const Access *access = access_at(stage, k);
-    if (symbol_of(plan, access) < 0 || !is_large(panels, &plan->buffers.items[access->buffer].type)) continue;
-    int loop = panel_loop(plan, stage, access, panels->costs->panel);
+    int loop = loop_to_cut(panels, stage, access_at(stage, k));
     if (loop >= 0) loops |= 1u << loop;
   }
   return loops;
 }
 
 /* All stages of a kernel share its task loops: those are cut in each of them. */
-static bool kernel_can_cut(const Panels *panels, const Plan *plan, const Kernel *kernel, const Stage *stage, int loop) {
+static bool kernel_can_cut(const Panels *panels, const Kernel *kernel, const Stage *stage, int loop) {
   uint32_t shared = 0, tasks = (1u << kernel->ntasks) - 1;
-  for (int s = 0; s < kernel->stages.count; s++)
-    shared |= loops_in_question(panels, plan, &kernel->stages.items[s]) & tasks;
+  for (int s = 0; s < kernel->stages.count; s++) shared |= loops_in_question(panels, &kernel->stages.items[s]) & tasks;
   for (int s = 0; s < kernel->stages.count; s++) {
     const Stage *other = &kernel->stages.items[s];
     if (other != stage && loop >= kernel->ntasks) continue;
-    if (!can_cut(other, loop, __builtin_popcount(shared | loops_in_question(panels, plan, other)))) return false;
+    if (!can_cut(other, loop, __builtin_popcount(shared | loops_in_question(panels, other)))) return false;
   }
   return true;
 }
@@ -123,24 +147,26 @@ static bool is_lanes_of_contract(const Stage *stage, const Access *access, int l
   return true;
 }
 
-static void look_at_stage(Panels *panels, const Plan *plan, const Kernel *kernel, const Stage *stage) {
+static void look_at_stage(Panels *panels, const Kernel *kernel, const Stage *stage) {
   for (int k = 0; k < access_count(stage); k++) {
     const Access *access = access_at(stage, k);
-    int symbol = symbol_of(plan, access);
-    if (symbol < 0 || !is_large(panels, &plan->buffers.items[access->buffer].type)) continue;
-    int loop = panel_loop(plan, stage, access, panels->costs->panel);
-    if (loop < 0 || !kernel_can_cut(panels, plan, kernel, stage, loop)) {
-      panels->barred[symbol] = true;
-    } else if (is_lanes_of_contract(stage, access, loop)) {
-      panels->wanted[symbol] = true;
-    }
+    Subject *subject = subject_of(panels, access);
+    if (!subject) continue;
+    int loop = loop_to_cut(panels, stage, access);
+    if (loop < 0 || !kernel_can_cut(panels, kernel, stage, loop))
+      subject->barred = true;
+    else if (is_lanes_of_contract(stage, access, loop))
+      subject->wanted = true;
+    if (subject->user && subject->user != kernel) subject->shared = true;
+    subject->user = kernel;
   }
 }
 
-static void look_at_plan(Panels *panels, const Plan *plan) {
+static void look_at_plan(Panels *panels) {
+  const Plan *plan = panels->plans[panels->plan];
   for (int k = 0; k < plan->kernels.count; k++) {
     const Kernel *kernel = &plan->kernels.items[k];
-    for (int s = 0; s < kernel->stages.count; s++) look_at_stage(panels, plan, kernel, &kernel->stages.items[s]);
+    for (int s = 0; s < kernel->stages.count; s++) look_at_stage(panels, kernel, &kernel->stages.items[s]);
   }
 }
 
@@ -156,14 +182,26 @@ static bool choose_symbols(Panels *panels) {
   Module *module = panels->module;
   for (int k = 0; k < module->symbols.count; k++) {
     Symbol *param = &module->symbols.items[k];
-    if (!panels->wanted[k] || panels->barred[k]) continue;
-    param->panel = panels->costs->panel;
-    any = true;
+    if (!panels->subjects[k].wanted || panels->subjects[k].barred) continue;
+    panels->subjects[k].chosen = any = true;
     for (int j = 0; j < module->symbols.count; j++) {
       Symbol *symbol = &module->symbols.items[j];
-      if (!panels->barred[j] && follows(symbol, param) && symbol->reordered == param->reordered)
-        symbol->panel = panels->costs->panel;
+      if (!panels->subjects[j].barred && follows(symbol, param) && symbol->reordered == param->reordered)
+        panels->subjects[j].chosen = true;
     }
+  }
+  for (int k = 0; k < module->symbols.count; k++) {
+    if (panels->subjects[k].chosen) module->symbols.items[k].panel = panels->costs->panel;
+  }
+  return any;
+}
+
+static bool choose_buffers(Panels *panels, int count) {
+  bool any = false;
+  for (int k = panels->module->symbols.count; k < count; k++) {
+    Subject *subject = &panels->subjects[k];
+    subject->chosen = subject->wanted && subject->shared && !subject->barred;
+    any = any || subject->chosen;
   }
   return any;
 }
@@ -223,24 +261,24 @@ static void index_panels(Plan *plan, Access *access, int panel) {
   access->as = type_in_panels(plan->module, &access->as, panel);
 }
 
-/* The loops of this stage that run along some symbol's panels. */
-static uint32_t loops_to_cut(const Plan *plan, const Stage *stage, int panel) {
+/* The loops of this stage that run along some panels. */
+static uint32_t loops_to_cut(const Panels *panels, const Stage *stage) {
   uint32_t loops = 0;
   for (int k = 0; k < access_count(stage); k++) {
     const Access *access = access_at(stage, k);
-    int symbol = symbol_of(plan, access);
-    if (symbol >= 0 && plan->module->symbols.items[symbol].panel) loops |= 1u << panel_loop(plan, stage, access, panel);
+    if (is_chosen(panels, access))
+      loops |= 1u << panel_loop(panels->plans[panels->plan], stage, access, panels->costs->panel);
   }
   return loops;
 }
 
-static void cut_kernel(Plan *plan, Kernel *kernel, int panel) {
+static void cut_kernel(const Panels *panels, Plan *plan, Kernel *kernel) {
   uint32_t shared = 0, tasks = (1u << kernel->ntasks) - 1;
-  int ntasks = kernel->ntasks;
-  for (int s = 0; s < kernel->stages.count; s++) shared |= loops_to_cut(plan, &kernel->stages.items[s], panel) & tasks;
+  int ntasks = kernel->ntasks, panel = panels->costs->panel;
+  for (int s = 0; s < kernel->stages.count; s++) shared |= loops_to_cut(panels, &kernel->stages.items[s]) & tasks;
   for (int s = 0; s < kernel->stages.count; s++) {
     Stage *stage = &kernel->stages.items[s];
-    uint32_t loops = shared | loops_to_cut(plan, stage, panel);
+    uint32_t loops = shared | loops_to_cut(panels, stage);
     if (loops == 0) continue;
     own_accesses(plan, stage);
     for (int loop = MAX_LOOPS - 1; loop >= 0; loop--) {
@@ -248,8 +286,7 @@ static void cut_kernel(Plan *plan, Kernel *kernel, int panel) {
     }
     for (int k = 0; k < access_count(stage); k++) {
       Access *access = access_at(stage, k);
-      int symbol = symbol_of(plan, access);
-      if (symbol >= 0 && plan->module->symbols.items[symbol].panel) index_panels(plan, access, panel);
+      if (is_chosen(panels, access)) index_panels(plan, access, panel);
     }
   }
   for (int loop = ntasks - 1; loop >= 0; loop--) {
@@ -259,22 +296,27 @@ static void cut_kernel(Plan *plan, Kernel *kernel, int panel) {
   }
 }
 
-static void cut_plan(Plan *plan, int panel) {
-  for (int k = 0; k < plan->kernels.count; k++) cut_kernel(plan, &plan->kernels.items[k], panel);
+static void cut_plan(const Panels *panels, Plan *plan) {
+  for (int k = 0; k < plan->kernels.count; k++) cut_kernel(panels, plan, &plan->kernels.items[k]);
   for (Id id = 1; id < plan->buffers.count; id++) {
     Buffer *buffer = &plan->buffers.items[id];
-    if (buffer->memory != MEMORY_STATE) continue;
-    const Symbol *symbol = &plan->module->symbols.items[buffer->index];
-    if (symbol->panel) buffer->type = symbol_stored(plan->module, symbol);
+    if (is_chosen(panels, &(Access){.buffer = id}))
+      buffer->type = type_in_panels(plan->module, &buffer->type, panels->costs->panel);
   }
 }
 
 void plans_panels(Module *module, Plan *const *plans, int count, const TargetCosts *costs) {
   if (costs->panel == 0) return;
-  Panels panels = {.module = module, .costs = costs};
-  panels.wanted = NEW_ARRAY(module->arena, bool, module->symbols.count + 1);
-  panels.barred = NEW_ARRAY(module->arena, bool, module->symbols.count + 1);
-  for (int k = 0; k < count; k++) look_at_plan(&panels, plans[k]);
-  if (!choose_symbols(&panels)) return;
-  for (int k = 0; k < count; k++) cut_plan(plans[k], costs->panel);
+  Panels panels = {.module = module, .plans = plans, .costs = costs};
+  int subjects = module->symbols.count;
+  panels.first = NEW_ARRAY(module->arena, int, count + 1);
+  for (int k = 0; k < count; k++) {
+    panels.first[k] = subjects;
+    subjects += plans[k]->buffers.count;
+  }
+  panels.subjects = NEW_ARRAY(module->arena, Subject, subjects + 1);
+  for (panels.plan = 0; panels.plan < count; panels.plan++) look_at_plan(&panels);
+  bool symbols = choose_symbols(&panels), buffers = choose_buffers(&panels, subjects);
+  if (!symbols && !buffers) return;
+  for (panels.plan = 0; panels.plan < count; panels.plan++) cut_plan(&panels, plans[panels.plan]);
 }

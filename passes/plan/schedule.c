@@ -293,6 +293,19 @@ static bool has_other_rows(const Stage *stage, int loop) {
   return false;
 }
 
+static bool is_dense_along(const Stage *stage, int loop) {
+  Operands operands = contract_operands(stage);
+  return stride_along(operands.a, loop) == STRIDE_ONE || stride_along(operands.b, loop) == STRIDE_ONE;
+}
+
+/* True if lanes can run along a kept loop inside this one. */
+static bool has_other_lanes(const Stage *stage, int loop) {
+  for (int other = loop + 1; other < stage->nkept; other++) {
+    if (is_dense_along(stage, other)) return true;
+  }
+  return false;
+}
+
 /* True if some contraction of the kernel blocks registers along this task loop: then its tile should hold whole blocks. */
 static int block_along(const Kernel *kernel, int loop) {
   int block = 1;
@@ -303,8 +316,8 @@ static int block_along(const Kernel *kernel, int loop) {
       continue;
     }
     Operands operands = contract_operands(stage);
-    if (stride_along(operands.a, loop) == STRIDE_ONE || stride_along(operands.b, loop) == STRIDE_ONE) {
-      block = MAX(block, loop == stage->nkept - 1 ? 2 * LANES : 8);
+    if (is_dense_along(stage, loop)) {
+      block = MAX(block, has_other_lanes(stage, loop) ? 8 : 2 * LANES);
     } else if (access_depends(operands.a, loop) != access_depends(operands.b, loop) && !has_other_rows(stage, loop)) {
       block = MAX(block, 8);
     }
