@@ -104,7 +104,7 @@ static bool make_cuda(Compile *compile, Text *bytes, Failure *failure) {
   const Program *program = &compile->program;
   CudaSource source = cuda_print(program->module, program->plans, program->module->entries.count);
   text_add_bytes(bytes, source.text.bytes, source.text.length);
-  text_free(&source.text);
+  cuda_source_free(&source);
   return true;
 }
 

@@ -10,11 +10,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { LAUNCH_LOOP = 1, LAUNCH_END = 2, MAX_ARGUMENTS = 512, STAGING_ALIGN = 256, BLOCKS_EACH = 32 };
+enum { LAUNCH_LOOP = 1, LAUNCH_END = 2, MAX_ARGUMENTS = 512, STAGING_ALIGN = 256, ARRAY_ALIGN = 16, BLOCKS_EACH = 32 };
 
-typedef struct Program { /* an object's code on the device */
+typedef struct Program { /* a part of an object's code on the device */
   struct Program *next;
-  const nn_cuda_image *images;
+  const nn_cuda_image *image;
   uint64_t hash;
   CuModule module;
 } Program;
@@ -161,36 +161,43 @@ static int suits(const nn_cuda_image *image) {
   return capability / 10 == gpu.capability / 10 ? 2000 + capability : 0;
 }
 
-static int load_program(const nn_cuda_entry *entry, CuModule *module) {
+static const nn_cuda_image *find_image(const nn_cuda_entry *entry, int part) {
   const nn_cuda_image *best = NULL;
+  for (int k = 0; k < entry->nimages; k++) {
+    const nn_cuda_image *image = &entry->images[k];
+    if (image->part >= 0 && image->part != part) continue;
+    if (suits(image) > (best ? suits(best) : 0)) best = image;
+  }
+  return best;
+}
+
+static int load_program(const nn_cuda_entry *entry, int part, CuModule *module) {
+  const nn_cuda_image *image = find_image(entry, part);
+  if (!image)
+    return fail(NN_BAD_PROCESSOR, "this GPU is sm_%d, for which the model has no code: compile it with --gpu sm_%d",
+                gpu.capability, gpu.capability);
   for (Program *program = gpu.programs; program; program = program->next) {
-    if (program->images != entry->images || program->hash != entry->hash) continue;
+    if (program->image != image || program->hash != entry->hash) continue;
     *module = program->module;
     return NN_OK;
   }
-  for (int k = 0; k < entry->nimages; k++) {
-    const nn_cuda_image *image = &entry->images[k];
-    if (suits(image) > (best ? suits(best) : 0)) best = image;
-  }
-  if (!best)
-    return fail(NN_BAD_PROCESSOR, "this GPU is sm_%d, for which the model has no code: compile it with --gpu sm_%d",
-                gpu.capability, gpu.capability);
-  CuResult result = gpu.driver.load(module, best->bytes);
+  CuResult result = gpu.driver.load(module, image->bytes);
   if (result != 0) return fail_driver("the model's code cannot be loaded", result);
   Program *program = malloc(sizeof *program);
   if (!program) return fail(NN_GPU_FAILED, "out of memory");
-  *program = (Program){gpu.programs, entry->images, entry->hash, *module};
+  *program = (Program){gpu.programs, image, entry->hash, *module};
   gpu.programs = program;
   return NN_OK;
 }
 
 static int find_functions(const nn_cuda_entry *entry, Functions *own) {
-  CuModule module;
-  int code = load_program(entry, &module);
+  int code = NN_OK;
   for (int k = 0; code == NN_OK && k < entry->nkernels; k++) {
     const nn_cuda_kernel *kernel = &entry->kernels[k];
-    CuResult result = gpu.driver.function(&own->function[k], module, kernel->name);
-    if (result == 0 && kernel->shared_bytes > 48 << 10)
+    CuModule module;
+    code = load_program(entry, kernel->part, &module);
+    CuResult result = code == NN_OK ? gpu.driver.function(&own->function[k], module, kernel->name) : 0;
+    if (code == NN_OK && result == 0 && kernel->shared_bytes > 48 << 10)
       result = gpu.driver.set_function(own->function[k], CU_FUNCTION_DYNAMIC_SHARED, kernel->shared_bytes);
     if (result != 0) code = fail_driver(kernel->name, result);
   }
@@ -226,7 +233,7 @@ typedef struct Call {
   const Functions *functions;
   uint64_t *frame;
   const int64_t *tasks, *trips, *bytes;
-  uint64_t *host; /* by array: where it lies on the host, 0: it does not */
+  uint64_t *staged; /* by array: where the caller's lies, 0: kernels use it itself */
 } Call;
 
 static int launch_kernel(const Call *call, int which) {
@@ -235,7 +242,7 @@ static int launch_kernel(const Call *call, int which) {
   int64_t tasks = call->tasks[which], most = (int64_t)gpu.processors * BLOCKS_EACH;
   if (tasks <= 0) return NN_OK;
   if (kernel->narguments > MAX_ARGUMENTS) return fail(NN_GPU_FAILED, "%s has too many arguments", kernel->name);
-  for (int64_t k = 0; k < kernel->narguments; k++) {
+  for (int k = 0; k < kernel->narguments; k++) {
     int32_t argument = kernel->arguments[k];
     uint64_t *field = &call->frame[argument >= 0 ? argument : ~argument];
     arguments[k] = argument >= 0 ? (void *)field : (void *)(uintptr_t)*field;
@@ -277,18 +284,19 @@ static int launch_all(const Call *call) {
   return NN_OK;
 }
 
-/* Arrays of the host get a place in staging; what is read is copied there. */
+/* Arrays of the host, and those of the device that 16-byte copies could not read, get a place in staging; what is read is
+ * copied there. */
 static int bring_arrays(Call *call) {
   const nn_cuda_entry *entry = call->entry;
   uint64_t staging = entry->staging >= 0 ? call->frame[entry->staging] : 0;
   for (int k = 0; k < entry->narrays; k++) {
     uint64_t *field = &call->frame[entry->arrays[k].field];
-    call->host[k] = *field && !on_device(*field) ? *field : 0;
-    if (!call->host[k]) continue;
+    call->staged[k] = *field && (*field % ARRAY_ALIGN != 0 || !on_device(*field)) ? *field : 0;
+    if (!call->staged[k]) continue;
     *field = staging;
     staging += ((uint64_t)call->bytes[k] + STAGING_ALIGN - 1) / STAGING_ALIGN * STAGING_ALIGN;
     if (entry->arrays[k].result) continue;
-    CuResult result = gpu.driver.write(*field, (const void *)(uintptr_t)call->host[k], (size_t)call->bytes[k], gpu.stream);
+    CuResult result = gpu.driver.copy(*field, call->staged[k], (size_t)call->bytes[k], gpu.stream);
     if (result != 0) return fail_driver("an argument cannot be copied", result);
   }
   return NN_OK;
@@ -298,11 +306,11 @@ static int take_arrays(const Call *call) {
   const nn_cuda_entry *entry = call->entry;
   int any = 0;
   for (int k = 0; k < entry->narrays; k++) {
-    if (!call->host[k]) continue;
+    if (!call->staged[k]) continue;
     any = 1;
     if (!entry->arrays[k].result) continue;
     uint64_t from = call->frame[entry->arrays[k].field];
-    CuResult result = gpu.driver.read((void *)(uintptr_t)call->host[k], from, (size_t)call->bytes[k], gpu.stream);
+    CuResult result = gpu.driver.copy(call->staged[k], from, (size_t)call->bytes[k], gpu.stream);
     if (result != 0) return fail_driver("a result cannot be copied", result);
   }
   return any ? nn_cuda_wait() : NN_OK;
@@ -316,8 +324,8 @@ static int check_memory(const Call *call, int field, const char *what) {
 int nn_cuda_execute(const nn_run *run, uint64_t *frame, const nn_cuda_entry *entry, const int64_t *tasks,
                     const int64_t *trips, const int64_t *bytes) {
   Call call = {.run = run, .entry = entry, .frame = frame, .tasks = tasks, .trips = trips, .bytes = bytes};
-  uint64_t host[MAX_ARGUMENTS];
-  call.host = host;
+  uint64_t staged[MAX_ARGUMENTS];
+  call.staged = staged;
   int code = nn_cuda_open();
   if (code == NN_OK && entry->narrays > MAX_ARGUMENTS) code = fail(NN_GPU_FAILED, "an entry has too many arrays");
   if (code == NN_OK) code = check_memory(&call, entry->state, "the state");

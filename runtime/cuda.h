@@ -6,8 +6,8 @@
  *   void *scratch = nn_cuda_allocate(lenet_train_scratch(64, 1));
  *
  * NVIDIA's driver is found at run time; nothing of CUDA is needed to build. Where an array of a call lies on the host, the
- * call returns when its results are there; else it returns when all is queued, and nn_cuda_wait waits. Calls are queued in
- * order. Functions that return a code (enum NN_* of nn.h) leave a sentence in nn_cuda_error, one for each thread. */
+ * call returns when its results are there; else it returns when all is queued, and nn_cuda_wait waits. An array on the
+ * device that does not lie at a multiple of 16 bytes is copied like one on the host. Calls are queued in order. Functions that return a code (enum NN_* of nn.h) leave a sentence in nn_cuda_error, one for each thread. */
 #ifndef NN_CUDA_H
 #define NN_CUDA_H
 
@@ -31,13 +31,14 @@ typedef struct nn_cuda_image {
   const char *architecture; /* "sm_90a": machine code; "compute_90": PTX, which the driver compiles */
   const void *bytes;
   int64_t size;
+  int64_t part; /* of the kernels; -1: all of them */
 } nn_cuda_image;
 /* An argument is a field of the frame, or, where it is negative, field ~argument is a pointer to its value. */
 typedef struct nn_cuda_kernel {
   const char *name;
   int32_t threads, shared_bytes;
   const int32_t *arguments;
-  int64_t narguments;
+  int32_t narguments, part; /* in which images it is */
 } nn_cuda_kernel;
 /* An array of the caller's: the field that points to it, and whether it is a result. */
 typedef struct nn_cuda_array {

@@ -37,6 +37,7 @@ enum {
   F(release, "cuMemFree_v2", (CuAddress address))                                                                          \
   F(write, "cuMemcpyHtoDAsync_v2", (CuAddress to, const void *from, size_t bytes, CuStream stream))                        \
   F(read, "cuMemcpyDtoHAsync_v2", (void *to, CuAddress from, size_t bytes, CuStream stream))                               \
+  F(copy, "cuMemcpyAsync", (CuAddress to, CuAddress from, size_t bytes, CuStream stream)) /* host or device */             \
   F(pointer, "cuPointerGetAttribute", (void *value, int attribute, CuAddress address))                                     \
   F(load, "cuModuleLoadData", (CuModule * module, const void *image))                                                      \
   F(function, "cuModuleGetFunction", (CuFunction * function, CuModule module, const char *name))                           \

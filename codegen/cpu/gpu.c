@@ -61,8 +61,8 @@ static LLVMValueRef image_table(Object *object) {
     LLVMValueRef bytes = LLVMConstStringInContext2(object->emitter.context, image->bytes.bytes, image->bytes.length, 0);
     LLVMValueRef own = glue_constant(object, bytes, "image");
     LLVMSetAlignment(own, 64);
-    LLVMValueRef fields[] = {glue_string(object, image->architecture), own,
-                             glue_long(object, (int64_t)image->bytes.length)};
+    LLVMValueRef fields[] = {glue_string(object, image->architecture), own, glue_long(object, (int64_t)image->bytes.length),
+                             glue_long(object, image->part)};
     records[k] = glue_struct(object, fields, COUNT_OF(fields));
   }
   return struct_table(object, records, code->images.count, "images");
@@ -86,10 +86,12 @@ static LLVMValueRef kernel_table(Object *object, int entry) {
     LLVMValueRef *arguments = NEW_ARRAY(object->arena, LLVMValueRef, kernel->arguments.count + 1);
     for (int j = 0; j < kernel->arguments.count; j++)
       arguments[j] = glue_int(object, argument_field(plan, &kernel->arguments.items[j]));
-    LLVMValueRef fields[] = {glue_string(object, kernel->name), glue_int(object, CUDA_THREADS),
+    LLVMValueRef fields[] = {glue_string(object, kernel->name),
+                             glue_int(object, CUDA_THREADS),
                              glue_int(object, kernel->shared_bytes),
                              glue_table(object, object->emitter.i32, arguments, kernel->arguments.count, "arguments"),
-                             glue_long(object, kernel->arguments.count)};
+                             glue_int(object, kernel->arguments.count),
+                             glue_int(object, kernel->part)};
     records[k] = glue_struct(object, fields, COUNT_OF(fields));
   }
   return struct_table(object, records, plan->kernels.count, "cuda_kernels");

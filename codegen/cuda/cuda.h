@@ -22,16 +22,20 @@ typedef struct CudaArgument {
 typedef struct CudaKernel {
   const char *name;     /* "lenet_train_3_dense" */
   int64_t shared_bytes; /* dynamic shared memory */
+  int part;             /* of the source */
   Vec(CudaArgument) arguments;
 } CudaKernel;
 typedef struct CudaSource {
   Text text;            /* the file, whole */
+  Vec(Text) parts;      /* the same in programs that can be compiled side by side, each with some of the kernels */
   CudaKernel **kernels; /* [entry][kernel], as in the plans */
 } CudaSource;
 
 /* Code for one kind of GPU ("sm_90a", a cubin) or for all later ones ("compute_90", PTX). */
+enum { CUDA_ALL_PARTS = -1 };
 typedef struct CudaImage {
   const char *architecture;
+  int part; /* of the source, or CUDA_ALL_PARTS */
   Text bytes;
 } CudaImage;
 typedef struct CudaCode {
@@ -39,8 +43,9 @@ typedef struct CudaCode {
   Vec(CudaImage) images;
 } CudaCode;
 
-/* text is the caller's to free; all else is the module's arena's. */
+/* Texts are the caller's to free; all else is the module's arena's. */
 CudaSource cuda_print(const Module *module, Plan *const *plans, int count);
+void cuda_source_free(CudaSource *source);
 
 /* Compiles by NVRTC for a list of architectures, "sm_80,sm_90a,sm_120", and adds PTX for the last that allows it. `log`
  * gets what NVRTC says of each kernel, if it is not NULL. */

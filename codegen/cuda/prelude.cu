@@ -173,3 +173,30 @@ template <class Fold> DEVICE typename Fold::Value column_fold(typename Fold::Val
 DEVICE bool sorts_before(float a, float b) { return a < b || (a == a && b != b); }
 DEVICE bool sorts_before(int a, int b) { return a < b; }
 DEVICE bool sorts_before(bool a, bool b) { return a < b; }
+
+/* ---- tiles in shared memory ---- */
+
+struct __align__(16) Four {
+  float x, y, z, w;
+};
+DEVICE void fetch_16(float *to, const float *from) {
+  const Four four = *(const Four *)from;
+  to[0] = four.x, to[1] = four.y, to[2] = four.z, to[3] = four.w;
+}
+
+#ifndef SHIM
+/* From memory of the device to shared memory, past the registers; zeros where it is not inside. A group of copies, closed by
+ * copies_commit, has arrived for its own thread after copies_wait<the number of later groups>. */
+DEVICE void copy_4(float *to, const float *from, bool inside) {
+  asm volatile("cp.async.ca.shared.global [%0], [%1], 4, %2;" ::"r"((unsigned)__cvta_generic_to_shared(to)),
+               "l"(__cvta_generic_to_global(from)), "r"(inside ? 4 : 0)
+               : "memory");
+}
+DEVICE void copy_16(float *to, const float *from, bool inside) {
+  asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"((unsigned)__cvta_generic_to_shared(to)),
+               "l"(__cvta_generic_to_global(from)), "r"(inside ? 16 : 0)
+               : "memory");
+}
+DEVICE void copies_commit() { asm volatile("cp.async.commit_group;" ::: "memory"); }
+template <int pending> DEVICE void copies_wait() { asm volatile("cp.async.wait_group %0;" ::"n"(pending) : "memory"); }
+#endif

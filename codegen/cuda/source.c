@@ -10,9 +10,11 @@
 
 extern const char cuda_prelude[]; /* prelude.cu */
 
-/* What was printed of a kernel, without its name. */
+enum { PART_KERNELS = 12, MOST_PARTS = 16 };
+
+/* What was printed of a kernel, without its name; and the whole, with the remark before it. */
 typedef struct Function {
-  const char *name, *function;
+  const char *name, *function, *text;
 } Function;
 typedef Vec(Function) Printed;
 
@@ -286,23 +288,26 @@ static void print_function(Print *print, CudaKernel *own, Text *out) {
   text_free(&body);
 }
 
-/* Kernels that are alike but for their arguments are one function: a deep net repeats itself. */
-static CudaKernel print_kernel(Printed *printed, const Plan *plan, const Kernel *kernel, Text *out) {
+/* Kernels that are alike but for their arguments are one function: a deep net repeats itself. `part` counts functions here. */
+static CudaKernel print_kernel(Printed *printed, const Plan *plan, const Kernel *kernel) {
   Arena *arena = plan->module->arena;
   Print print = {.plan = plan, .module = plan->module, .kernel = kernel, .arena = arena_new(), .depth = 1};
   print.index = indices_fit_int(plan, kernel) ? "int" : "long long";
   CudaKernel own = {0};
-  Text function = {0};
+  Text function = {0}, text = {0};
   print_function(&print, &own, &function);
-  for (int k = 0; k < printed->count && !own.name; k++)
-    if (strcmp(printed->items[k].function, function.bytes) == 0) own.name = printed->items[k].name;
-  if (!own.name) {
-    own.name = arena_format(arena, "%s", kernel_name(&print));
-    print_legend(&print, out);
-    text_add(out, "extern \"C\" __global__ void __launch_bounds__(%d) %s%s", CUDA_THREADS, own.name, function.bytes);
-    PUSH(arena, printed, ((Function){own.name, arena_format(arena, "%s", function.bytes)}));
+  while (own.part < printed->count && strcmp(printed->items[own.part].function, function.bytes) != 0) own.part++;
+  if (own.part == printed->count) {
+    const char *name = arena_format(arena, "%s", kernel_name(&print));
+    print_legend(&print, &text);
+    text_add(&text, "extern \"C\" __global__ void __launch_bounds__(%d) %s%s", CUDA_THREADS, name, function.bytes);
+    Function new = {name, arena_copy(arena, function.bytes, function.length + 1),
+                    arena_copy(arena, text.bytes, text.length + 1)};
+    PUSH(arena, printed, new);
   }
+  own.name = printed->items[own.part].name;
   text_free(&function);
+  text_free(&text);
   arena_free(print.arena);
   return own;
 }
@@ -325,7 +330,7 @@ static void print_constants(const Plan *plan, Text *out) {
     int64_t count;
     if (buffer->memory != MEMORY_CONSTANT) continue;
     if (!dim_is_constant(type_count(plan->module, &buffer->type), &count)) bug("a constant has an open size");
-    text_add(out, "\nstatic __device__ const %s %s_%s_constant_%d[%lld] = {",
+    text_add(out, "\nstatic __device__ __align__(16) const %s %s_%s_constant_%d[%lld] = {",
              buffer->type.dtype == BOOL ? "unsigned char" : "unsigned", identifier(arena, plan->module->name),
              identifier(arena, plan->graph->name), id, (long long)count);
     for (int64_t k = 0; k < count; k++)
@@ -335,16 +340,49 @@ static void print_constants(const Plan *plan, Text *out) {
   arena_free(arena);
 }
 
+/* ---- the whole ---- */
+
+/* Neighbours stay together. How many parts there are hangs on the source alone, so that objects are the same everywhere. */
+static int part_of(int function, int functions) {
+  int parts = MIN(MAX(functions / PART_KERNELS, 1), MOST_PARTS);
+  return (int)((int64_t)function * parts / functions);
+}
+
+static void add_functions(Arena *arena, CudaSource *source, const Printed *printed) {
+  Text head = {0};
+  text_add_bytes(&head, source->text.bytes, source->text.length);
+  for (int k = 0; k < printed->count; k++) {
+    const char *text = printed->items[k].text;
+    int part = part_of(k, printed->count);
+    if (part == source->parts.count) {
+      PUSH(arena, &source->parts, ((Text){0}));
+      text_add_bytes(&source->parts.items[part], head.bytes, head.length);
+    }
+    text_add_bytes(&source->parts.items[part], text, strlen(text));
+    text_add_bytes(&source->text, text, strlen(text));
+  }
+  text_free(&head);
+}
+
 CudaSource cuda_print(const Module *module, Plan *const *plans, int count) {
   Printed printed = {0};
   CudaSource source = {.kernels = NEW_ARRAY(module->arena, CudaKernel *, count + 1)};
   text_add(&source.text, "/* %s, for CUDA: made by nnc. */\n\n%s", module->name, cuda_prelude);
   for (int k = 0; k < count; k++) {
-    const Plan *plan = plans[k];
-    source.kernels[k] = NEW_ARRAY(module->arena, CudaKernel, plan->kernels.count + 1);
-    print_constants(plan, &source.text);
-    for (int j = 0; j < plan->kernels.count; j++)
-      source.kernels[k][j] = print_kernel(&printed, plan, &plan->kernels.items[j], &source.text);
+    source.kernels[k] = NEW_ARRAY(module->arena, CudaKernel, plans[k]->kernels.count + 1);
+    print_constants(plans[k], &source.text);
+    for (int j = 0; j < plans[k]->kernels.count; j++)
+      source.kernels[k][j] = print_kernel(&printed, plans[k], &plans[k]->kernels.items[j]);
   }
+  for (int k = 0; k < count; k++)
+    for (int j = 0; j < plans[k]->kernels.count; j++)
+      source.kernels[k][j].part = part_of(source.kernels[k][j].part, printed.count);
+  add_functions(module->arena, &source, &printed);
   return source;
+}
+
+void cuda_source_free(CudaSource *source) {
+  for (int k = 0; k < source->parts.count; k++) text_free(&source->parts.items[k]);
+  text_free(&source->text);
+  *source = (CudaSource){0};
 }

@@ -2,15 +2,18 @@
  *
  * A block wants a few points for each of its threads, and there should be more blocks than a large GPU has processors;
  * where a kernel has too little work for both, blocks get smaller. A contraction's task is a square of its output: rows
- * (loops that only its first operand varies with) times columns. In `tile`, rows x columns are the accumulators of one
- * thread, of 16 x 16 threads in a block; `vector` is the loop that neighbouring threads run along, here and in stages of
+ * (loops that only its first operand varies with) times columns, and `piece` points of its fold are in shared memory at a
+ * time. In `tile`, rows x columns are the accumulators of one thread, of 16 x 16 in a block; `vector` is the loop that neighbouring threads run along, here and in stages of
  * all kinds. A contraction with few rows or columns leaves most of such a square empty: it becomes a fold. */
 #include "passes/plan/plan_passes.h"
 
 enum {
   THREADS_ACROSS = 16,
   WARP = 32,
-  SQUARE = 64,
+  SQUARE = 128,
+  PIECE = 2048, /* floats of one operand that are brought at a time, within */
+  LEAST_PIECE = 16,
+  MOST_PIECE = 64,
   TASK_POINTS = 2048,
   FEW_POINTS = 256,
   ENOUGH_TASKS = 256,
@@ -188,6 +191,14 @@ static bool stores_rows_densely(const Stage *stage) {
   return false;
 }
 
+/* How many points of the fold are brought at a time: many where rows and columns are few, so that barriers are. */
+static int piece_of(const Stage *stage) {
+  int across = THREADS_ACROSS * MAX(stage->tile.rows, stage->tile.columns), piece = MOST_PIECE;
+  double folds = product(stage, stage->nkept, stage->nloops);
+  while (piece > LEAST_PIECE && (piece * across > PIECE || piece >= 2 * folds)) piece /= 2;
+  return piece;
+}
+
 static void choose_stage(Stage *stage) {
   if (stage->kind == STAGE_CONTRACT && few_rows(stage)) {
     stage->kind = STAGE_FOLD;
@@ -199,6 +210,7 @@ static void choose_stage(Stage *stage) {
   stage->tile = (Tile){.vector = column_loop(stage), .row = -1, .column = -1};
   stage->tile.rows = accumulators(reach(stage, ROLE_ROW));
   stage->tile.columns = accumulators(reach(stage, ROLE_COLUMN));
+  stage->tile.piece = piece_of(stage);
 }
 
 static void cut_for_cuda(const Plan *plan, Kernel *kernel, const TargetCosts *costs) {

@@ -11,6 +11,7 @@ absent mlp.o
 absent mlp.h
 expect 0 '' "$NNC" mlp.nn --target cuda -o mlp.cu
 grep -q 'extern "C" __global__' mlp.cu || fail 'no kernel in mlp.cu'
+expect 0 '' "$NNC" "$SOURCE/models/resnet18.nn" --target cuda -o resnet18.cu
 expect 0 'nn_cuda_allocate' "$NNC" mlp.nn --target cuda --emit h
 expect 2 'give --target cuda' "$NNC" mlp.nn -o mlp.ptx
 expect 2 'compiles for cpu and cuda' "$NNC" run mlp.nn --save s.safetensors --target tpu
@@ -18,6 +19,7 @@ expect 2 'compiles for cpu and cuda' "$NNC" run mlp.nn --save s.safetensors --ta
 : "${SHIM:?the library that stands in for a GPU}"
 export NNC_NVRTC=$SHIM NN_CUDA_DRIVER=$SHIM
 expect 2 'is no kind of GPU' "$NNC" mlp.nn --target cuda --gpu sm_2x -o mlp.o
+expect 2 'too old' "$NNC" mlp.nn --target cuda --gpu sm_75 -o mlp.o
 expect 2 'no kind of GPU is named' "$NNC" mlp.nn --target cuda --gpu '' -o mlp.o
 
 agrees() { expect 0 '' "$NNC" diff "$@" --target cuda --gpu sm_90 -q; }
@@ -61,6 +63,15 @@ fn noise(x: [N, T]) -> y = x + uniform([N, T])
 END
 agrees ops.nn N=37 T=61
 agrees ops.nn N=1 T=1
+cat > products.nn << 'END'
+model products
+dim N <= 4096
+fn square(a: [512, 260], b: [260, 512]) -> c = a @ b
+fn rows(a: [N, 68], b: [200, 68]) -> c = contract("n k, o k -> n o", a, b)
+fn columns(a: [64, 130], b: [64, 129]) -> c = contract("k n, k o -> n o", a, b)
+fn batch(a: [3, 70, 66], b: [3, 66, 36]) -> c = a @ b
+END
+agrees products.nn N=133
 cat > nets.nn << 'END'
 model nets
 dim N <= 20

@@ -4,7 +4,9 @@
 #include <stddef.h>
 #include <string.h>
 
+#include <deque>
 #include <utility>
+#include <vector>
 
 #define __global__
 #define __device__
@@ -26,12 +28,40 @@ static Shim *shim;
 #define gridDim shim->grid
 
 alignas(64) unsigned char shared[228 << 10];
+
+#define SHIM
+
+static inline void __syncthreads() { shim->barrier(); }
+
+// Copies are done when they are waited for, as late as a GPU might.
+struct ShimCopy { float *to; const float *from; int count; bool inside; };
+struct ShimCopies { std::deque<std::vector<ShimCopy>> groups; std::vector<ShimCopy> open; };
+static ShimCopies shim_copies[1024];
+static inline ShimCopies *shim_own_copies() { return &shim_copies[shim->thread.x]; }
+static inline void shim_copy(float *to, const float *from, int count, bool inside) {
+  if ((size_t)to % (4 * count) != 0 || (inside && (size_t)from % (4 * count) != 0)) __builtin_trap(); // as a GPU does
+  shim_own_copies()->open.push_back({to, from, count, inside});
+}
+static inline void copy_4(float *to, const float *from, bool inside) { shim_copy(to, from, 1, inside); }
+static inline void copy_16(float *to, const float *from, bool inside) { shim_copy(to, from, 4, inside); }
+static inline void copies_commit() {
+  ShimCopies *own = shim_own_copies();
+  own->groups.push_back(std::move(own->open));
+  own->open.clear();
+}
+template <int pending> static inline void copies_wait() {
+  ShimCopies *own = shim_own_copies();
+  for (; own->groups.size() > pending; own->groups.pop_front())
+    for (const ShimCopy &copy : own->groups.front())
+      for (int k = 0; k < copy.count; k++) copy.to[k] = copy.inside ? copy.from[k] : 0;
+}
+
 extern "C" unsigned char *shim_begin(Shim *own) {
   shim = own;
+  for (ShimCopies &copies : shim_copies) copies = ShimCopies();
   return shared;
 }
 
-static inline void __syncthreads() { shim->barrier(); }
 static inline float __int_as_float(int bits) {
   float value;
   memcpy(&value, &bits, sizeof value);

@@ -33,6 +33,7 @@ EXPORT int cuMemAlloc_v2(unsigned long long *address, size_t bytes);
 EXPORT int cuMemFree_v2(unsigned long long address);
 EXPORT int cuMemcpyHtoDAsync_v2(unsigned long long to, const void *from, size_t bytes, void *stream);
 EXPORT int cuMemcpyDtoHAsync_v2(void *to, unsigned long long from, size_t bytes, void *stream);
+EXPORT int cuMemcpyAsync(unsigned long long to, unsigned long long from, size_t bytes, void *stream);
 EXPORT int cuPointerGetAttribute(void *value, int attribute, unsigned long long address);
 EXPORT int cuModuleLoadData(void **module, const void *image);
 EXPORT int cuModuleGetFunction(void **function, void *module, const char *name);
@@ -129,6 +130,10 @@ int cuMemcpyHtoDAsync_v2(unsigned long long to, const void *from, size_t bytes, 
 int cuMemcpyDtoHAsync_v2(void *to, unsigned long long from, size_t bytes, void *stream) {
   (void)stream;
   return copy(to, (const void *)(uintptr_t)from, bytes, from);
+}
+int cuMemcpyAsync(unsigned long long to, unsigned long long from, size_t bytes, void *stream) {
+  (void)stream;
+  return copy((void *)(uintptr_t)to, (const void *)(uintptr_t)from, bytes, block_of(to) ? to : from);
 }
 int cuPointerGetAttribute(void *value, int attribute, unsigned long long address) {
   if (attribute != 2 || !block_of(address)) return INVALID;
