@@ -10,7 +10,7 @@
  *   cos    meaningful result, but one in [-1, 1]
  *   pow    1 ULP, through f64; all of IEEE's special cases
  *
- * NaN passes through all of them. */
+ * Without fused multiply-add it is up to a quarter more. NaN passes through all of them. */
 #include "codegen/cpu/nest.h"
 
 #include <math.h>
@@ -63,44 +63,55 @@ static LLVMValueRef clamp(Emitter *e, LLVMValueRef x, double low, double high) {
  * a fraction. */
 static LLVMValueRef nearest(Emitter *e, LLVMValueRef x, LLVMValueRef scale, LLVMValueRef *bits) {
   double shift = element_of(x) == e->f32 ? 12582912.0 : 6755399441055744.0;
-  LLVMValueRef shifted = add(e, mul(e, x, scale), number(x, shift));
+  LLVMValueRef shifted = emit_fma(e, x, scale, number(x, shift));
   *bits = bits_of(e, shifted);
   return sub(e, shifted, number(x, shift));
 }
 
 /* ---- exp ---- */
 
-/* x = n ln 2 + r, |r| <= ln 2 / 2: gives e^r, and n in the low bits of `power`. What r lost in rounding comes back with the
- * small terms. */
-static LLVMValueRef exp_reduced(Emitter *e, LLVMValueRef x, LLVMValueRef *power) {
-  static const double tail[] = {0.5, 0.16666515171527863, 0.04166637733578682, 0.008369393646717072, 0.0013942922232672572};
-  LLVMValueRef n = nearest(e, x, number(x, 1.4426950408889634), power);
-  LLVMValueRef high = emit_fma(e, n, number(x, -0.693359375), x), low = mul(e, n, number(x, 2.12194440e-4));
-  LLVMValueRef r = add(e, high, low), lost = add(e, sub(e, high, r), low);
-  LLVMValueRef p = emit_fma(e, POLYNOMIAL(e, r, tail), mul(e, r, r), lost);
-  return add(e, add(e, r, p), number(x, 1));
+/* x = n ln 2 + r, |r| <= ln 2 / 2: gives r and n, which the low bits of `power` hold too. n times the first part of ln 2 is
+ * exact. */
+static LLVMValueRef exp_reduced(Emitter *e, LLVMValueRef x, LLVMValueRef *n, LLVMValueRef *power) {
+  *n = nearest(e, x, number(x, 1.4426950408889634), power);
+  return emit_fma(e, *n, number(x, 2.12194440e-4), emit_fma(e, *n, number(x, -0.693359375), x));
 }
 
 /* 2^n for an integer n that a float's exponent holds. */
 static LLVMValueRef power_of_two(Emitter *e, LLVMValueRef n) {
-  LLVMValueRef biased = LLVMBuildAdd(e->builder, n, whole(n, 127), "");
-  return float_of(e, LLVMBuildShl(e->builder, biased, whole(n, 23), ""));
+  return float_of(e, LLVMBuildShl(e->builder, LLVMBuildAdd(e->builder, n, whole(n, 127), ""), whole(n, 23), ""));
 }
 
-/* In two halves, so that 2^128 is reached and denormal results round once. */
-LLVMValueRef emit_exp(Emitter *e, LLVMValueRef x) {
-  LLVMValueRef power, near = exp_reduced(e, clamp(e, x, -104.5, 89.0), &power);
-  LLVMValueRef n = LLVMBuildSub(e->builder, power, whole(power, 0x4B400000), "");
-  LLVMValueRef half = LLVMBuildAShr(e->builder, n, whole(n, 1), "");
+/* near * 2^n, rounded once where that is denormal: in two halves, so that 2^128 is reached; or by an instruction. */
+static LLVMValueRef scaled(Emitter *e, LLVMValueRef near, LLVMValueRef n, LLVMValueRef power) {
+  if (is_vector(near) && e->processor->vector_bits == 512) {
+    LLVMTypeRef i16 = LLVMInt16TypeInContext(e->context);
+    LLVMValueRef arguments[] = {near, n, near, LLVMConstAllOnes(i16), const_i32(e, 4)};
+    return call_intrinsic(e, "llvm.x86.avx512.mask.scalef.ps.512", NULL, 0, arguments, COUNT_OF(arguments));
+  }
+  LLVMValueRef whole_n = LLVMBuildSub(e->builder, power, whole(power, 0x4B400000), "");
+  LLVMValueRef half = LLVMBuildAShr(e->builder, whole_n, whole(power, 1), "");
   near = mul(e, near, power_of_two(e, half));
-  return mul(e, near, power_of_two(e, LLVMBuildSub(e->builder, n, half, "")));
+  return mul(e, near, power_of_two(e, LLVMBuildSub(e->builder, whole_n, half, "")));
 }
 
-/* For |x| below 80: the power goes straight into the exponent. */
-static LLVMValueRef exp_small(Emitter *e, LLVMValueRef x) {
-  LLVMValueRef power, near = exp_reduced(e, x, &power);
-  LLVMValueRef shifted = LLVMBuildShl(e->builder, power, whole(power, 23), "");
-  return float_of(e, LLVMBuildAdd(e->builder, bits_of(e, near), shifted, ""));
+LLVMValueRef emit_exp(Emitter *e, LLVMValueRef x) {
+  static const double tail[] = {0.4999999403953552, 0.1666652113199234, 0.04166826605796814, 0.008368675597012043,
+                                0.0013820689637213945};
+  LLVMValueRef n, power, r = exp_reduced(e, clamp(e, x, -104.5, 89.0), &n, &power);
+  LLVMValueRef slope = emit_fma(e, POLYNOMIAL(e, r, tail), r, number(x, 1));
+  return scaled(e, emit_fma(e, slope, r, number(x, 1)), n, power);
+}
+
+/* e^x - 1 for |x| below 80, relatively right near 0 too: 2^n (e^r - 1) + (2^n - 1). */
+static LLVMValueRef expm1_small(Emitter *e, LLVMValueRef x) {
+  static const double tail[] = {0.4999999701976776, 0.1666654646396637, 0.04166743531823158, 0.00836626160889864,
+                                0.0013870656257495284};
+  LLVMValueRef n, power, r = exp_reduced(e, x, &n, &power);
+  LLVMValueRef scale = LLVMBuildShl(e->builder, power, whole(power, 23), ""); /* 0x4B400000 has no low bits */
+  scale = float_of(e, LLVMBuildAdd(e->builder, scale, whole(power, 0x3F800000), ""));
+  LLVMValueRef near = emit_fma(e, POLYNOMIAL(e, r, tail), mul(e, r, r), r);
+  return emit_fma(e, scale, near, sub(e, scale, number(x, 1)));
 }
 
 /* ---- log ---- */
@@ -129,32 +140,27 @@ LLVMValueRef emit_log(Emitter *e, LLVMValueRef x) {
   return sum;
 }
 
-/* ---- tanh, erf: odd polynomials near 0, else 1 minus what exp gives ---- */
+/* ---- tanh, erf: by what e^x - 1 is, for |x|; then the sign ---- */
 
+/* y = E / (E + 2) of E = e^(2 |x|) - 1. Near 0 that loses more than a last place to the rounding of sum and quotient; there
+ * it is E/2 less a small part, E/2 * y. */
 LLVMValueRef emit_tanh(Emitter *e, LLVMValueRef x) {
-  static const double near[] = {-0.33333271741867065, 0.1333114355802536, -0.053713347762823105, 0.020549319684505463,
-                                -0.005601347889751196};
-  LLVMValueRef size = absolute(e, x), square = mul(e, x, x);
-  LLVMValueRef inner = emit_fma(e, mul(e, POLYNOMIAL(e, square, near), square), x, x);
-  LLVMValueRef doubled = clamp(e, add(e, size, size), 0, 40);
-  LLVMValueRef power = add(e, exp_small(e, doubled), number(x, 1));
-  LLVMValueRef outer = sub(e, number(x, 1), LLVMBuildFDiv(e->builder, number(x, 2), power, ""));
-  LLVMValueRef small = compare(e, LLVMRealULT, size, number(x, 0.64)); /* and NaN */
-  return choose(e, small, inner, signed_as(e, outer, x));
+  LLVMValueRef size = absolute(e, x), twice = add(e, size, size);
+  LLVMValueRef above = expm1_small(e, choose(e, compare(e, LLVMRealOGT, twice, number(x, 20)), number(x, 20), twice));
+  LLVMValueRef far = LLVMBuildFDiv(e->builder, above, add(e, above, number(x, 2)), "");
+  LLVMValueRef half = mul(e, above, number(x, 0.5)), near = emit_fma(e, LLVMBuildFNeg(e->builder, half, ""), far, half);
+  return signed_as(e, choose(e, compare(e, LLVMRealOLT, size, number(x, 0.35)), near, far), x);
 }
 
+/* 1 - e^(-u), where u = t + t P(t) is -log(1 - erf t). From 4 on it is 1. */
 LLVMValueRef emit_erf(Emitter *e, LLVMValueRef x) {
-  static const double near[] = {0.12837915122509003,   -0.3761249780654907, 0.11281827092170715,
-                                -0.026766231283545494, 0.00499176187440753, -0.0005980213754810393};
-  static const double far[] = {-0.12855175137519836,  -0.6356252431869507,    -0.10526277869939804,
-                               0.02267424203455448,   -0.0029302325565367937, 4.961701779393479e-05,
-                               4.557482316158712e-05, -4.937675839755684e-06};
-  LLVMValueRef size = absolute(e, x), square = mul(e, x, x);
-  LLVMValueRef inner = emit_fma(e, POLYNOMIAL(e, square, near), x, x);
-  LLVMValueRef t = clamp(e, size, 0, 4);
-  LLVMValueRef exponent = emit_fma(e, POLYNOMIAL(e, t, far), t, LLVMBuildFNeg(e->builder, t, ""));
-  LLVMValueRef outer = signed_as(e, sub(e, number(x, 1), exp_small(e, exponent)), x);
-  return choose(e, compare(e, LLVMRealULT, size, number(x, 0.925)), inner, outer);
+  static const double slope[] = {0.12837916612625122,    0.6366195678710938,      0.10277630388736725,
+                                 -0.019147822633385658,  -0.00016950340068433434, 0.0016756736440584064,
+                                 -0.0006373603246174753, 0.00011885986168636009,  -9.387715181219392e-06};
+  LLVMValueRef size = absolute(e, x);
+  LLVMValueRef t = choose(e, compare(e, LLVMRealOGT, size, number(x, 4)), number(x, 4), size);
+  LLVMValueRef u = emit_fma(e, POLYNOMIAL(e, t, slope), t, t);
+  return signed_as(e, expm1_small(e, LLVMBuildFNeg(e->builder, u, "")), x);
 }
 
 /* ---- sin, cos ---- */

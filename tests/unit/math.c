@@ -16,7 +16,7 @@ typedef struct Case {
   const char *name;
   EmitUnary *emit;
   double (*exact)(double x);
-  double ulps; /* over all floats up to `limit` */
+  double ulps; /* over all floats up to `limit`; 1.25 times that without fused multiply-add */
   double limit;
 } Case;
 
@@ -97,7 +97,7 @@ static double ulps_between(float got, double exact) {
 
 static float *xs, *ys, *results;
 
-static void check_unary(const Case *one, Function *function, const char *processor) {
+static void check_unary(const Case *one, Function *function, const Processor *processor, const char *name) {
   double worst = 0, worst_x = 0;
   function(xs, ys, results, SAMPLES);
   for (int k = 0; k < SAMPLES; k++) {
@@ -108,8 +108,8 @@ static void check_unary(const Case *one, Function *function, const char *process
     double ulps = ulps_between(results[k], one->exact((double)xs[k]));
     if (ulps > worst) worst = ulps, worst_x = (double)xs[k];
   }
-  print_message("%-12s %-6s %.3f ulp at %.9g\n", processor, one->name, worst, worst_x);
-  assert_true(worst <= one->ulps);
+  print_message("%-12s %-6s %.3f ulp at %.9g\n", name, one->name, worst, worst_x);
+  assert_true(worst <= one->ulps * (processor->fma ? 1 : 1.25));
 }
 
 static void check_pow(Function *function, const char *processor) {
@@ -142,7 +142,8 @@ static void test_processor(const char *name) {
     emit_loop(&emitter, "power", NULL);
     jit_end(&jit, &emitter);
     for (int k = 0; k < SAMPLES; k++) xs[k] = sample(k);
-    for (int k = 0; k < COUNT_OF(cases); k++) check_unary(&cases[k], (Function *)jit_find(&jit, cases[k].name), name);
+    for (int k = 0; k < COUNT_OF(cases); k++)
+      check_unary(&cases[k], (Function *)jit_find(&jit, cases[k].name), processor, name);
     check_pow((Function *)jit_find(&jit, "power"), name);
     jit_free(&jit);
   }
