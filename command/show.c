@@ -3,6 +3,8 @@
 #include "command/commands.h"
 #include "command/flops.h"
 #include "command/layer_use.h"
+#include "command/program.h"
+#include "command/show_cuda.h"
 
 #include "runtime/nn.h"
 
@@ -299,7 +301,10 @@ static int run_show(Arena *arena, Settings *settings, Failure *failure) {
     fail(failure, EXIT_INPUT, "show wants one model: nnc show MODEL");
     return failure->code;
   }
-  Machine *machine = machine_open(arena, settings->words.items[0], settings, failure);
+  const char *path = settings->words.items[0];
+  if (settings->kernels && !settings->json && target_is_cuda(settings) && !text_ends(path, ".so"))
+    return show_cuda(arena, path, settings, failure);
+  Machine *machine = machine_open(arena, path, settings, failure);
   if (!machine) return failure->code;
   if (settings->json)
     print_json(arena, machine, settings);
@@ -311,7 +316,9 @@ static int run_show(Arena *arena, Settings *settings, Failure *failure) {
 }
 
 static const Option options[] = {
-    FLAG("kernels", 0, kernels, "lists the kernels of each entry, with the lines that they came from"),
+    FLAG("kernels", 0, kernels,
+         "lists the kernels of each entry, with the lines that they came from;\n"
+         "with --target cuda what each takes of a GPU, of which none is needed"),
     FLAG("json", 0, json, "prints all of it as JSON"),
     FLAG("interpret", 0, interpret, "does not compile: tells nothing about kernels and scratch"),
     OPTIONS_OF_MACHINES,

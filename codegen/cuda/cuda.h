@@ -52,6 +52,11 @@ void cuda_source_free(CudaSource *source);
 bool cuda_compile(const Module *module, Plan *const *plans, int count, const char *architectures, Text *log, CudaCode *code,
                   Failure *failure);
 void cuda_free(CudaCode *code);
+typedef struct CudaUsage {
+  int64_t registers, spilled; /* of a thread; bytes of a thread */
+} CudaUsage;
+/* What the log of cuda_compile tells of a kernel; false where it tells nothing. */
+bool cuda_usage(const char *log, const char *function, const char *architecture, CudaUsage *usage);
 extern const char cuda_default_architectures[];
 
 #endif

@@ -22,6 +22,8 @@ expect 2 'is no kind of GPU' "$NNC" mlp.nn --target cuda --gpu sm_2x -o mlp.o
 expect 2 'too old' "$NNC" mlp.nn --target cuda --gpu sm_75 -o mlp.o
 expect 2 'no kind of GPU is named' "$NNC" mlp.nn --target cuda --gpu '' -o mlp.o
 
+expect 0 '0  classify_0_contract' "$NNC" show mlp.nn --target cuda --gpu sm_90 --kernels
+
 agrees() { expect 0 '' "$NNC" diff "$@" --target cuda --gpu sm_90 -q; }
 cat > ops.nn << 'END'
 model ops
