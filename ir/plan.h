@@ -166,6 +166,7 @@ typedef struct Plan {
   int64_t arena_bytes; /* at the bounds */
   int64_t live_bytes;  /* the largest sum of bytes alive at once, at the bounds */
   int64_t local_bytes; /* the largest sum of LOCAL bytes of a kernel: per worker */
+  bool at_once;        /* a GPU does all launches as one, with barriers of all its blocks: each is too short for its own */
   const char *after;   /* the last pass that ran, where others are still to come; NULL: it is complete */
 } Plan;
 

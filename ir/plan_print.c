@@ -23,7 +23,8 @@
  *       }
  *     }
  *
- * A plan for which passes are still to come says so: `plan train after fuse {`. Before `order` it has no launches; lines
+ * One that a GPU does as one launch says so: `plan train at once {`. So does one for which passes are still to come: `plan
+ * train after fuse {`. Before `order` it has no launches; lines
  * `region 1 in 0 loop t trips T reverse` and `kernel train_1_cell region 1` then tell what is in which loop.
  *
  * Dtypes are printed where they don't follow from the operands. A load whose element may be absent says what it then reads
@@ -373,6 +374,7 @@ static void print_launches(const Plan *plan, Text *out) {
 void plan_print(const Plan *plan, Text *out) {
   text_add(out, "plan ");
   print_name(plan->graph->name, out);
+  if (plan->at_once) text_add(out, " at once");
   if (plan->after) text_add(out, " after %s", plan->after);
   text_add(out, " {\n");
   text_add(out, "  arena %lld of live %lld local %lld\n", (long long)plan->arena_bytes, (long long)plan->live_bytes,

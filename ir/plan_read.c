@@ -541,6 +541,10 @@ static void read_plan(Reader *reader) {
   if (reader->cursor.failed) return;
   reader->plan = plan_new(graph);
   PUSH(reader->cursor.arena, &reader->plan->regions, (Region){.turn = -1});
+  if (cursor_accept(&reader->cursor, "at")) {
+    cursor_expect(&reader->cursor, "once");
+    reader->plan->at_once = true;
+  }
   if (cursor_accept(&reader->cursor, "after")) reader->plan->after = cursor_name(&reader->cursor);
   cursor_expect(&reader->cursor, "{");
   expect_end(reader);

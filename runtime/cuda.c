@@ -10,7 +10,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { LAUNCH_LOOP = 1, LAUNCH_END = 2, MAX_ARGUMENTS = 512, STAGING_ALIGN = 256, ARRAY_ALIGN = 16, BLOCKS_EACH = 32 };
+enum {
+  LAUNCH_LOOP = 1,
+  LAUNCH_END = 2,
+  MAX_ARGUMENTS = 512,
+  STAGING_ALIGN = 256,
+  ARRAY_ALIGN = 16,
+  BLOCKS_EACH = 32,
+  TOGETHER_EACH = 2
+};
 
 typedef struct Program { /* a part of an object's code on the device */
   struct Program *next;
@@ -22,6 +30,8 @@ typedef struct Functions { /* an entry's kernels */
   struct Functions *next;
   const nn_cuda_entry *entry;
   uint64_t hash;
+  CuFunction whole;
+  int together; /* blocks of `whole` that can run at the same time */
   CuFunction function[];
 } Functions;
 
@@ -190,17 +200,30 @@ static int load_program(const nn_cuda_entry *entry, int part, CuModule *module) 
   return NN_OK;
 }
 
+static int find_function(const nn_cuda_entry *entry, const nn_cuda_kernel *kernel, CuFunction *function) {
+  CuModule module;
+  int code = load_program(entry, kernel->part, &module);
+  if (code != NN_OK) return code;
+  CuResult result = gpu.driver.function(function, module, kernel->name);
+  if (result == 0 && kernel->shared_bytes > 48 << 10)
+    result = gpu.driver.set_function(*function, CU_FUNCTION_DYNAMIC_SHARED, kernel->shared_bytes);
+  return result == 0 ? NN_OK : fail_driver(kernel->name, result);
+}
+
+static int find_whole(const nn_cuda_entry *entry, Functions *own) {
+  int each = 0, code = find_function(entry, entry->whole, &own->whole);
+  if (code != NN_OK) return code;
+  CuResult result = gpu.driver.occupancy(&each, own->whole, entry->whole->threads, (size_t)entry->whole->shared_bytes);
+  own->together = gpu.processors * (each < TOGETHER_EACH ? each : TOGETHER_EACH);
+  return result == 0 ? NN_OK : fail_driver(entry->whole->name, result);
+}
+
 static int find_functions(const nn_cuda_entry *entry, Functions *own) {
   int code = NN_OK;
-  for (int k = 0; code == NN_OK && k < entry->nkernels; k++) {
-    const nn_cuda_kernel *kernel = &entry->kernels[k];
-    CuModule module;
-    code = load_program(entry, kernel->part, &module);
-    CuResult result = code == NN_OK ? gpu.driver.function(&own->function[k], module, kernel->name) : 0;
-    if (code == NN_OK && result == 0 && kernel->shared_bytes > 48 << 10)
-      result = gpu.driver.set_function(own->function[k], CU_FUNCTION_DYNAMIC_SHARED, kernel->shared_bytes);
-    if (result != 0) code = fail_driver(kernel->name, result);
-  }
+  for (int k = 0; code == NN_OK && k < entry->nkernels; k++)
+    code = find_function(entry, &entry->kernels[k], &own->function[k]);
+  own->together = 0;
+  if (code == NN_OK && entry->whole) code = find_whole(entry, own);
   return code;
 }
 
@@ -236,21 +259,41 @@ typedef struct Call {
   uint64_t *staged; /* by array: where the caller's lies, 0: kernels use it itself */
 } Call;
 
-static int launch_kernel(const Call *call, int which) {
-  const nn_cuda_kernel *kernel = &call->entry->kernels[which];
-  void *arguments[MAX_ARGUMENTS];
-  int64_t tasks = call->tasks[which], most = (int64_t)gpu.processors * BLOCKS_EACH;
-  if (tasks <= 0) return NN_OK;
+static int list_arguments(const Call *call, const nn_cuda_kernel *kernel, void **arguments) {
   if (kernel->narguments > MAX_ARGUMENTS) return fail(NN_GPU_FAILED, "%s has too many arguments", kernel->name);
   for (int k = 0; k < kernel->narguments; k++) {
     int32_t argument = kernel->arguments[k];
     uint64_t *field = &call->frame[argument >= 0 ? argument : ~argument];
     arguments[k] = argument >= 0 ? (void *)field : (void *)(uintptr_t)*field;
   }
+  return NN_OK;
+}
+
+static int launch_kernel(const Call *call, int which) {
+  const nn_cuda_kernel *kernel = &call->entry->kernels[which];
+  void *arguments[MAX_ARGUMENTS];
+  int64_t tasks = call->tasks[which], most = (int64_t)gpu.processors * BLOCKS_EACH;
+  if (tasks <= 0) return NN_OK;
+  int code = list_arguments(call, kernel, arguments);
+  if (code != NN_OK) return code;
   unsigned grid = (unsigned)(tasks < most ? tasks : most);
   CuResult result = gpu.driver.launch(call->functions->function[which], grid, 1, 1, (unsigned)kernel->threads, 1, 1,
                                       (unsigned)kernel->shared_bytes, gpu.stream, arguments, NULL);
   return result == 0 ? NN_OK : fail_driver(kernel->name, result);
+}
+
+/* As many blocks as the kernel with the most tasks has, if so many can run at the same time. */
+static int launch_whole(const Call *call) {
+  const nn_cuda_kernel *whole = call->entry->whole;
+  void *arguments[MAX_ARGUMENTS];
+  int64_t most = 1;
+  for (int k = 0; k < call->entry->nkernels; k++) most = call->tasks[k] > most ? call->tasks[k] : most;
+  int code = list_arguments(call, whole, arguments);
+  if (code != NN_OK) return code;
+  unsigned grid = (unsigned)(most < call->functions->together ? most : call->functions->together);
+  CuResult result = gpu.driver.launch_together(call->functions->whole, grid, 1, 1, (unsigned)whole->threads, 1, 1,
+                                               (unsigned)whole->shared_bytes, gpu.stream, arguments);
+  return result == 0 ? NN_OK : fail_driver(whole->name, result);
 }
 
 static void trace(const Call *call, const nn_cuda_launch *launch, int done) {
@@ -259,7 +302,9 @@ static void trace(const Call *call, const nn_cuda_launch *launch, int done) {
   call->run->trace(call->run->trace_user, launch->ordinal, done);
 }
 
+/* One by one where they are watched. */
 static int launch_all(const Call *call) {
+  if (call->functions->together > 0 && !(call->run && call->run->trace)) return launch_whole(call);
   for (int at = 0; at < call->entry->nlaunches; at++) {
     const nn_cuda_launch *launch = &call->entry->launches[at];
     uint64_t *turn = &call->frame[launch->turn];

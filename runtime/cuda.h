@@ -53,6 +53,7 @@ typedef struct nn_cuda_entry {
   uint64_t hash; /* of the images: entries of one object share them */
   const nn_cuda_image *images;
   const nn_cuda_kernel *kernels;
+  const nn_cuda_kernel *whole; /* all launches as one, if its blocks all run at the same time; NULL: there is none */
   const nn_cuda_array *arrays;
   const nn_cuda_launch *launches;
   int32_t nimages, nkernels, narrays, nlaunches;

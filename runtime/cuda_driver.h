@@ -45,6 +45,11 @@ enum {
   F(launch, "cuLaunchKernel",                                                                                              \
     (CuFunction function, unsigned grid_x, unsigned grid_y, unsigned grid_z, unsigned block_x, unsigned block_y,           \
      unsigned block_z, unsigned shared_bytes, CuStream stream, void **arguments, void **extra))                            \
+  F(launch_together, "cuLaunchCooperativeKernel", /* all blocks at the same time, or none */                               \
+    (CuFunction function, unsigned grid_x, unsigned grid_y, unsigned grid_z, unsigned block_x, unsigned block_y,           \
+     unsigned block_z, unsigned shared_bytes, CuStream stream, void **arguments))                                          \
+  F(occupancy, "cuOccupancyMaxActiveBlocksPerMultiprocessor",                                                              \
+    (int *blocks, CuFunction function, int threads, size_t shared_bytes))                                                  \
   F(error, "cuGetErrorString", (CuResult code, const char **text))
 
 typedef struct CuDriver {

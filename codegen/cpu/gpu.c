@@ -77,24 +77,31 @@ static int argument_field(const Plan *plan, const CudaArgument *argument) {
   return ~frame_argument(plan, argument->index);
 }
 
+static LLVMValueRef kernel_record(Object *object, const Plan *plan, const CudaKernel *kernel) {
+  LLVMValueRef *arguments = NEW_ARRAY(object->arena, LLVMValueRef, kernel->arguments.count + 1);
+  for (int k = 0; k < kernel->arguments.count; k++)
+    arguments[k] = glue_int(object, argument_field(plan, &kernel->arguments.items[k]));
+  LLVMValueRef fields[] = {glue_string(object, kernel->name),
+                           glue_int(object, CUDA_THREADS),
+                           glue_int(object, kernel->shared_bytes),
+                           glue_table(object, object->emitter.i32, arguments, kernel->arguments.count, "arguments"),
+                           glue_int(object, kernel->arguments.count),
+                           glue_int(object, kernel->part)};
+  return glue_struct(object, fields, COUNT_OF(fields));
+}
+
 static LLVMValueRef kernel_table(Object *object, int entry) {
   const Plan *plan = object->plans[entry];
   const CudaKernel *kernels = object->options->cuda->source.kernels[entry];
   LLVMValueRef *records = NEW_ARRAY(object->arena, LLVMValueRef, plan->kernels.count + 1);
-  for (int k = 0; k < plan->kernels.count; k++) {
-    const CudaKernel *kernel = &kernels[k];
-    LLVMValueRef *arguments = NEW_ARRAY(object->arena, LLVMValueRef, kernel->arguments.count + 1);
-    for (int j = 0; j < kernel->arguments.count; j++)
-      arguments[j] = glue_int(object, argument_field(plan, &kernel->arguments.items[j]));
-    LLVMValueRef fields[] = {glue_string(object, kernel->name),
-                             glue_int(object, CUDA_THREADS),
-                             glue_int(object, kernel->shared_bytes),
-                             glue_table(object, object->emitter.i32, arguments, kernel->arguments.count, "arguments"),
-                             glue_int(object, kernel->arguments.count),
-                             glue_int(object, kernel->part)};
-    records[k] = glue_struct(object, fields, COUNT_OF(fields));
-  }
+  for (int k = 0; k < plan->kernels.count; k++) records[k] = kernel_record(object, plan, &kernels[k]);
   return struct_table(object, records, plan->kernels.count, "cuda_kernels");
+}
+
+static LLVMValueRef whole_kernel(Object *object, int entry) {
+  const CudaKernel *whole = &object->options->cuda->source.wholes[entry];
+  if (!whole->name) return glue_null(object);
+  return glue_constant(object, kernel_record(object, object->plans[entry], whole), "cuda_whole");
 }
 
 /* So that code is loaded anew where another object comes to lie at the same place. */
@@ -124,6 +131,7 @@ LLVMValueRef emit_gpu_execute(Object *object, int entry, LLVMValueRef run, LLVMV
   LLVMValueRef fields[] = {LLVMConstInt(object->emitter.i64, hash_of_images(code), 0),
                            image_table(object),
                            kernel_table(object, entry),
+                           whole_kernel(object, entry),
                            struct_table(object, records, narrays, "arrays"),
                            launches,
                            glue_int(object, code->images.count),

@@ -29,6 +29,7 @@ typedef struct CudaSource {
   Text text;            /* the file, whole */
   Vec(Text) parts;      /* the same in programs that can be compiled side by side, each with some of the kernels */
   CudaKernel **kernels; /* [entry][kernel], as in the plans */
+  CudaKernel *wholes;   /* [entry]: all its launches as one, whose blocks must all run at the same time; name NULL: none */
 } CudaSource;
 
 /* Code for one kind of GPU ("sm_90a", a cubin) or for all later ones ("compute_90", PTX). */

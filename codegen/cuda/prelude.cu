@@ -199,4 +199,22 @@ DEVICE void copy_16(float *to, const float *from, bool inside) {
 }
 DEVICE void copies_commit() { asm volatile("cp.async.commit_group;" ::: "memory"); }
 template <int pending> DEVICE void copies_wait() { asm volatile("cp.async.wait_group %0;" ::"n"(pending) : "memory"); }
+
+/* All blocks of the grid, which must all run at the same time, wait for each other. What they add makes 2^31, so the last
+ * one to come flips the uppermost bit and leaves the others 0, as they were: the counter serves again. */
+static __device__ __noinline__ void grid_barrier(unsigned *counter) {
+  __syncthreads();
+  if (threadIdx.x == 0) {
+    __threadfence();
+    const unsigned before = atomicAdd(counter, blockIdx.x == 0 ? 0x80000000u - (gridDim.x - 1) : 1u);
+    while (((before ^ *(volatile unsigned *)counter) & 0x80000000u) == 0) continue;
+    __threadfence();
+  }
+  __syncthreads();
+}
 #endif
+
+/* ---- an entry at once ---- */
+
+/* This block's first task, where the blocks before have `tasks` of another kernel to do. */
+DEVICE int block_behind(unsigned tasks) { return (blockIdx.x + gridDim.x - tasks % gridDim.x) % gridDim.x; }

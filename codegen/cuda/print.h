@@ -27,6 +27,20 @@ typedef struct Print {
 } Print;
 
 /* ---- source.c ---- */
+typedef struct KernelText {
+  CudaKernel kernel; /* without name and part */
+  Text parameters;   /* "const float *p0, long long N_0" */
+  Text names;        /* of these: "p0, N_0" */
+  Text body;         /* where `block` is the number of the block's first task */
+  Text legend;       /* a remark: where it comes from */
+} KernelText;
+KernelText print_kernel(const Plan *plan, const Kernel *kernel);
+void kernel_text_free(KernelText *own);
+void print_constants(const Plan *plan, Text *out);
+char *identifier(Arena *arena, const char *name);              /* a name of ours as C has them */
+const char *dim_name(const Print *print, int symbol);          /* a size's, as an argument */
+void print_dim(const Print *print, const Dim *dim, Text *out); /* by such names, as long long */
+void mention(const Dim *dim, bool *mentioned);                 /* marks the symbols in it */
 void print_line(Print *print, const char *format, ...) PRINTF_LIKE(2, 3);
 void print_open(Print *print, const char *format, ...) PRINTF_LIKE(2, 3); /* the line, " {", deeper */
 void print_block(Print *print);                                           /* "{", deeper */

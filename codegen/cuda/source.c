@@ -1,22 +1,12 @@
-/* The file of CUDA C: what kernels are made of, constants, and a __global__ function for each kernel of each plan.
+/* One kernel as CUDA C, without its name: arguments and body; and constants.
  *
- * A kernel's body is printed first; what it asked for on the way (sizes, shared memory) then makes its head. Its blocks walk
+ * The body is printed first; what it asked for on the way (sizes, shared memory) then makes its head. Its blocks walk
  * through the tasks in steps of the grid. Stages are separated by barriers of the block: memory that one thread wrote,
  * shared or not, is then there for all of them. */
 #include "codegen/cuda/print.h"
 
 #include <ctype.h>
 #include <string.h>
-
-extern const char cuda_prelude[]; /* prelude.cu */
-
-enum { PART_KERNELS = 12, MOST_PARTS = 16 };
-
-/* What was printed of a kernel, without its name; and the whole, with the remark before it. */
-typedef struct Function {
-  const char *name, *function, *text;
-} Function;
-typedef Vec(Function) Printed;
 
 /* ---- lines ---- */
 
@@ -62,16 +52,12 @@ const char *type_text_of(Dtype dtype) { return dtype == F32 ? "float" : dtype ==
 const char *type_in_memory_of(Dtype dtype) { return dtype == BOOL ? "unsigned char" : type_text_of(dtype); }
 
 /* A name of ours as an identifier of C: letters, digits, underscores. */
-static char *identifier(Arena *arena, const char *name) {
+char *identifier(Arena *arena, const char *name) {
   const char *wanted = name ? name : "";
   char *own = arena_format(arena, "%s%s", isalpha((unsigned char)wanted[0]) ? "" : "v", wanted);
   for (char *at = own; *at; at++)
     if (!isalnum((unsigned char)*at)) *at = '_';
   return own;
-}
-
-static const char *kernel_name(const Print *print) {
-  return identifier(print->arena, arena_format(print->arena, "%s_%s", print->module->name, print->kernel->name));
 }
 
 static int position_of(Print *print, Id id) {
@@ -161,7 +147,7 @@ static void print_body(Print *print) {
                loop->tile);
     tasks = dims_product(print, tasks, arena_format(print->arena, "tiles_%d", k));
   }
-  print_open(print, "for (%s task = blockIdx.x; task < %s; task += gridDim.x)", print->index, tasks);
+  print_open(print, "for (%s task = block; task < %s; task += gridDim.x)", print->index, tasks);
   print_task(print);
   for (int k = 0; k < kernel->stages.count; k++) {
     if (k > 0) print_barrier(print);
@@ -186,7 +172,7 @@ static void find_buffers(const Print *print, bool *read, bool *written) {
   }
 }
 
-static void mention(const Dim *dim, bool *mentioned) {
+void mention(const Dim *dim, bool *mentioned) {
   if (dim->kind == DIM_SYMBOL) mentioned[dim->symbol] = true;
   if (dim->kind == DIM_FLOORDIV) {
     mention(dim->a, mentioned);
@@ -196,11 +182,11 @@ static void mention(const Dim *dim, bool *mentioned) {
     for (int atom = 0; atom < dim->terms[k].natoms; atom++) mention(dim->terms[k].atoms[atom], mentioned);
 }
 
-static const char *dim_name(const Print *print, int symbol) {
+const char *dim_name(const Print *print, int symbol) {
   return arena_format(print->arena, "%s_%d", identifier(print->arena, print->module->dims.items[symbol].name), symbol);
 }
 
-static void print_dim(const Print *print, const Dim *dim, Text *out) {
+void print_dim(const Print *print, const Dim *dim, Text *out) {
   switch (dim->kind) {
   case DIM_CONSTANT: text_add(out, "%lldLL", (long long)dim->value); break;
   case DIM_SYMBOL: text_add(out, "%s", dim_name(print, dim->symbol)); break;
@@ -222,32 +208,33 @@ static void print_dim(const Print *print, const Dim *dim, Text *out) {
   }
 }
 
+static void add_argument(Print *print, KernelText *own, CudaArgument argument, const char *type, const char *name) {
+  const char *comma = own->kernel.arguments.count > 0 ? ", " : "";
+  text_add(&own->parameters, "%s%s%s", comma, type, name);
+  text_add(&own->names, "%s%s", comma, name);
+  PUSH(print->module->arena, &own->kernel.arguments, argument);
+}
+
 /* In the order in which the body mentions them. */
-static void print_arguments(Print *print, CudaKernel *own, Text *out) {
+static void print_arguments(Print *print, KernelText *own) {
   const Plan *plan = print->plan;
   bool *read = NEW_ARRAY(print->arena, bool, plan->buffers.count),
        *written = NEW_ARRAY(print->arena, bool, plan->buffers.count);
   bool *mentioned = NEW_ARRAY(print->arena, bool, print->module->dims.count + 1);
-  const char *comma = "";
   find_buffers(print, read, written);
   for (int k = 0; k < print->buffers.count; k++) {
     Id id = print->buffers.items[k];
     const Buffer *buffer = &plan->buffers.items[id];
     if (buffer->memory == MEMORY_LOCAL) continue;
     bool value = buffer->memory == MEMORY_ARG && buffer->type.rank == 0;
-    text_add(out, "%s%s%s %s%s", comma, value || written[id] ? "" : "const ", type_in_memory_of(buffer->type.dtype),
-             value ? "" : "*", buffer_text(print, id));
-    CudaArgument argument = {value ? CUDA_VALUE : CUDA_BUFFER, value ? buffer->index : id};
-    PUSH(print->module->arena, &own->arguments, argument);
-    comma = ", ";
+    add_argument(print, own, (CudaArgument){value ? CUDA_VALUE : CUDA_BUFFER, value ? buffer->index : id},
+                 arena_format(print->arena, "%s%s %s", value || written[id] ? "" : "const ",
+                              type_in_memory_of(buffer->type.dtype), value ? "" : "*"),
+                 buffer_text(print, id));
   }
   for (int k = 0; k < print->sizes.count; k++) mention(print->sizes.items[k], mentioned);
-  for (int k = 0; k < print->module->dims.count; k++) {
-    if (!mentioned[k]) continue;
-    text_add(out, "%slong long %s", comma, dim_name(print, k));
-    PUSH(print->module->arena, &own->arguments, ((CudaArgument){CUDA_SIZE, k}));
-    comma = ", ";
-  }
+  for (int k = 0; k < print->module->dims.count; k++)
+    if (mentioned[k]) add_argument(print, own, (CudaArgument){CUDA_SIZE, k}, "long long ", dim_name(print, k));
 }
 
 /* Where it comes from, and what its arguments are the first time. */
@@ -265,51 +252,36 @@ static void print_legend(Print *print, Text *out) {
   text_add(out, ") */\n");
 }
 
-/* What follows the name: arguments and body. */
-static void print_function(Print *print, CudaKernel *own, Text *out) {
+KernelText print_kernel(const Plan *plan, const Kernel *kernel) {
+  Print print = {.plan = plan, .module = plan->module, .kernel = kernel, .arena = arena_new(), .depth = 1};
+  KernelText own = {0};
   Text body = {0};
-  print->out = &body;
-  place_locals(print);
-  print_body(print);
-  own->shared_bytes = print->shared_bytes + print->stage_bytes;
-  print->out = out;
-  text_add(out, "(");
-  print_arguments(print, own, out);
-  text_add(out, ") {\n");
-  if (own->shared_bytes > 0) print_line(print, "extern __shared__ __align__(16) unsigned char shared[];");
-  for (int k = 0; k < print->sizes.count; k++) {
+  print.index = indices_fit_int(plan, kernel) ? "int" : "long long";
+  print.out = &body;
+  place_locals(&print);
+  print_body(&print);
+  own.kernel.shared_bytes = print.shared_bytes + print.stage_bytes;
+  print_arguments(&print, &own);
+  print_legend(&print, &own.legend);
+  print.out = &own.body;
+  if (own.kernel.shared_bytes > 0) print_line(&print, "extern __shared__ __align__(16) unsigned char shared[];");
+  for (int k = 0; k < print.sizes.count; k++) {
     Text size = {0};
-    print_dim(print, print->sizes.items[k], &size);
-    print_line(print, "const %s size_%d = (%s)(%s);", print->index, k, print->index, size.bytes);
+    print_dim(&print, print.sizes.items[k], &size);
+    print_line(&print, "const %s size_%d = (%s)(%s);", print.index, k, print.index, size.bytes);
     text_free(&size);
   }
-  text_add_bytes(out, body.bytes, body.length);
-  text_add(out, "}\n");
+  text_add_bytes(&own.body, body.bytes, body.length);
   text_free(&body);
-}
-
-/* Kernels that are alike but for their arguments are one function: a deep net repeats itself. `part` counts functions here. */
-static CudaKernel print_kernel(Printed *printed, const Plan *plan, const Kernel *kernel) {
-  Arena *arena = plan->module->arena;
-  Print print = {.plan = plan, .module = plan->module, .kernel = kernel, .arena = arena_new(), .depth = 1};
-  print.index = indices_fit_int(plan, kernel) ? "int" : "long long";
-  CudaKernel own = {0};
-  Text function = {0}, text = {0};
-  print_function(&print, &own, &function);
-  while (own.part < printed->count && strcmp(printed->items[own.part].function, function.bytes) != 0) own.part++;
-  if (own.part == printed->count) {
-    const char *name = arena_format(arena, "%s", kernel_name(&print));
-    print_legend(&print, &text);
-    text_add(&text, "extern \"C\" __global__ void __launch_bounds__(%d) %s%s", CUDA_THREADS, name, function.bytes);
-    Function new = {name, arena_copy(arena, function.bytes, function.length + 1),
-                    arena_copy(arena, text.bytes, text.length + 1)};
-    PUSH(arena, printed, new);
-  }
-  own.name = printed->items[own.part].name;
-  text_free(&function);
-  text_free(&text);
   arena_free(print.arena);
   return own;
+}
+
+void kernel_text_free(KernelText *own) {
+  text_free(&own->parameters);
+  text_free(&own->names);
+  text_free(&own->body);
+  text_free(&own->legend);
 }
 
 /* ---- constants ---- */
@@ -323,7 +295,7 @@ static uint32_t bits_of(Dtype dtype, double number) {
 }
 
 /* By their bits, so that any number is exact. */
-static void print_constants(const Plan *plan, Text *out) {
+void print_constants(const Plan *plan, Text *out) {
   Arena *arena = arena_new();
   for (Id id = 1; id < plan->buffers.count; id++) {
     const Buffer *buffer = &plan->buffers.items[id];
@@ -338,51 +310,4 @@ static void print_constants(const Plan *plan, Text *out) {
     text_add(out, "};\n");
   }
   arena_free(arena);
-}
-
-/* ---- the whole ---- */
-
-/* Neighbours stay together. How many parts there are hangs on the source alone, so that objects are the same everywhere. */
-static int part_of(int function, int functions) {
-  int parts = MIN(MAX(functions / PART_KERNELS, 1), MOST_PARTS);
-  return (int)((int64_t)function * parts / functions);
-}
-
-static void add_functions(Arena *arena, CudaSource *source, const Printed *printed) {
-  Text head = {0};
-  text_add_bytes(&head, source->text.bytes, source->text.length);
-  for (int k = 0; k < printed->count; k++) {
-    const char *text = printed->items[k].text;
-    int part = part_of(k, printed->count);
-    if (part == source->parts.count) {
-      PUSH(arena, &source->parts, ((Text){0}));
-      text_add_bytes(&source->parts.items[part], head.bytes, head.length);
-    }
-    text_add_bytes(&source->parts.items[part], text, strlen(text));
-    text_add_bytes(&source->text, text, strlen(text));
-  }
-  text_free(&head);
-}
-
-CudaSource cuda_print(const Module *module, Plan *const *plans, int count) {
-  Printed printed = {0};
-  CudaSource source = {.kernels = NEW_ARRAY(module->arena, CudaKernel *, count + 1)};
-  text_add(&source.text, "/* %s, for CUDA: made by nnc. */\n\n%s", module->name, cuda_prelude);
-  for (int k = 0; k < count; k++) {
-    source.kernels[k] = NEW_ARRAY(module->arena, CudaKernel, plans[k]->kernels.count + 1);
-    print_constants(plans[k], &source.text);
-    for (int j = 0; j < plans[k]->kernels.count; j++)
-      source.kernels[k][j] = print_kernel(&printed, plans[k], &plans[k]->kernels.items[j]);
-  }
-  for (int k = 0; k < count; k++)
-    for (int j = 0; j < plans[k]->kernels.count; j++)
-      source.kernels[k][j].part = part_of(source.kernels[k][j].part, printed.count);
-  add_functions(module->arena, &source, &printed);
-  return source;
-}
-
-void cuda_source_free(CudaSource *source) {
-  for (int k = 0; k < source->parts.count; k++) text_free(&source->parts.items[k]);
-  text_free(&source->text);
-  *source = (CudaSource){0};
 }

@@ -428,8 +428,25 @@ static void make_local(Plan *plan, const TargetCosts *costs) {
   }
 }
 
+/* Short ones cost less as one launch with barriers. Its arguments are all buffers. */
+static bool launches_are_short(const Plan *plan, const TargetCosts *costs) {
+  enum { MOST_BUFFERS = 400 };
+  double points = 0;
+  for (int k = 0; k < plan->kernels.count; k++) {
+    const Kernel *kernel = &plan->kernels.items[k];
+    for (int s = 0; s < kernel->stages.count; s++) {
+      double own = 1;
+      for (int loop = 0; loop < kernel->stages.items[s].nloops; loop++) own *= extent_of(&kernel->stages.items[s], loop);
+      points += own;
+    }
+  }
+  return plan->kernels.count > 1 && plan->buffers.count + plan->module->dims.count < MOST_BUFFERS &&
+         points < costs->short_launch * plan->kernels.count;
+}
+
 void plan_schedule(Plan *plan, const TargetCosts *costs) {
   if (costs->enough_tasks > 0) split_folds(plan, costs);
   for (int k = 0; k < plan->kernels.count; k++) costs->cut(plan, &plan->kernels.items[k], costs);
   make_local(plan, costs);
+  plan->at_once = launches_are_short(plan, costs);
 }

@@ -28,6 +28,7 @@ const TargetCosts cuda_costs = {.registers = 32,
                                 .task_cycles = 0,
                                 .enough_tasks = ENOUGH_TASKS,
                                 .split_fold = 2048,
+                                .short_launch = 32e6,
                                 .cut = cut_for_cuda};
 
 typedef enum Role { ROLE_BATCH, ROLE_ROW, ROLE_COLUMN } Role;

@@ -1,6 +1,7 @@
 /* The threads of a block as fibres of one thread: each runs until it meets a barrier or a shuffle, then the next does. So
  * what threads do to each other's memory without a barrier between them hangs on the order, which is why each launch is run
- * in two orders. Shared memory holds NaN when a block begins. */
+ * in two orders. Shared memory holds NaN when a block begins. Blocks run one after another; those that wait for each other
+ * in turns, from barrier to barrier of the grid, each with a copy of its shared memory meanwhile. */
 #include "shim.h"
 
 #include <setjmp.h>
@@ -12,7 +13,7 @@
 
 enum { MAX_THREADS = 1024, STACK = 128 << 10, WARP = 32 };
 
-typedef enum Waits { RUNS, AT_BARRIER, AT_EXCHANGE, ENDED } Waits;
+typedef enum Waits { RUNS, AT_BARRIER, AT_EXCHANGE, AT_GRID, ENDED } Waits;
 typedef struct Fibre {
   jmp_buf place;
   Waits waits;
@@ -24,8 +25,10 @@ static struct {
   Shim shim;
   jmp_buf scheduler;
   ucontext_t start;
-  Fibre fibre[MAX_THREADS];
-  char *stack[MAX_THREADS];
+  Fibre *fibre; /* of this block */
+  char **stack;
+  Fibre fibres[SHIM_TOGETHER * MAX_THREADS];
+  char *stacks[SHIM_TOGETHER * MAX_THREADS];
   unsigned now, threads;
   const ShimKernel *kernel;
   void **arguments;
@@ -58,6 +61,7 @@ static void fibre_main(void) {
 }
 
 static void barrier(void) { leave(AT_BARRIER); }
+static void grid_barrier(void) { leave(AT_GRID); }
 
 static unsigned exchange(unsigned value, int distance) {
   Fibre *own = &run.fibre[run.now];
@@ -107,12 +111,14 @@ static void go_on_all(unsigned first, unsigned count, int backwards) {
   for (unsigned k = 0; k < count; k++) go_on(backwards ? first + count - 1 - k : first + k);
 }
 
-static void run_block(int backwards) {
+/* Until all threads have ended or wait for other blocks; gives which. */
+static Waits run_block(int backwards) {
   go_on_all(0, run.threads, backwards);
   for (;;) {
     int moved = 0;
     unsigned ended = count_waiting(ENDED);
-    if (ended == run.threads) return;
+    if (ended == run.threads) return ENDED;
+    if (count_waiting(AT_GRID) == run.threads) return AT_GRID;
     if (count_waiting(AT_BARRIER) == run.threads) {
       go_on_all(0, run.threads, backwards);
       continue;
@@ -124,22 +130,57 @@ static void run_block(int backwards) {
       moved = 1;
     }
     if (!moved)
-      shim_die("of %u threads %u are at a barrier, %u at a shuffle, %u have ended: they wait for ever", run.threads,
-               count_waiting(AT_BARRIER), count_waiting(AT_EXCHANGE), ended);
+      shim_die("of %u threads %u are at a barrier, %u at a shuffle, %u at a barrier of the grid, %u have ended: they wait "
+               "for ever",
+               run.threads, count_waiting(AT_BARRIER), count_waiting(AT_EXCHANGE), count_waiting(AT_GRID), ended);
   }
+}
+
+static void begin(const ShimKernel *kernel, void **arguments, unsigned blocks, unsigned threads) {
+  if (threads > MAX_THREADS || threads % WARP != 0) shim_die("blocks of %u threads", threads);
+  run.shim = (Shim){.block_size = {threads, 1, 1},
+                    .grid = {blocks, 1, 1},
+                    .barrier = barrier,
+                    .exchange = exchange,
+                    .grid_barrier = grid_barrier};
+  run.kernel = kernel;
+  run.arguments = arguments;
+  run.threads = threads;
+  run.fibre = run.fibres;
+  run.stack = run.stacks;
 }
 
 void shim_run(const ShimKernel *kernel, void **arguments, unsigned blocks, unsigned threads, unsigned shared_bytes,
               int backwards) {
-  if (threads > MAX_THREADS || threads % WARP != 0) shim_die("blocks of %u threads", threads);
-  run.shim = (Shim){.block_size = {threads, 1, 1}, .grid = {blocks, 1, 1}, .barrier = barrier, .exchange = exchange};
-  run.kernel = kernel;
-  run.arguments = arguments;
-  run.threads = threads;
+  begin(kernel, arguments, blocks, threads);
   for (unsigned k = 0; k < blocks; k++) {
     unsigned char *shared = kernel->begin(&run.shim);
     memset(shared, 0xFF, shared_bytes);
     run.shim.block.x = backwards ? blocks - 1 - k : k;
-    run_block(backwards);
+    if (run_block(backwards) == AT_GRID) shim_die("a barrier of the grid in a launch that is not together");
   }
+}
+
+void shim_run_together(const ShimKernel *kernel, void **arguments, unsigned blocks, unsigned threads, unsigned shared_bytes,
+                       int backwards) {
+  unsigned char *memory = malloc((size_t)blocks * shared_bytes + 1);
+  unsigned ended = 0;
+  if (!memory || blocks > SHIM_TOGETHER) shim_die("%u blocks together", blocks);
+  memset(memory, 0xFF, (size_t)blocks * shared_bytes);
+  begin(kernel, arguments, blocks, threads);
+  unsigned char *shared = kernel->begin(&run.shim);
+  while (ended < blocks) {
+    ended = 0;
+    for (unsigned k = 0; k < blocks; k++) {
+      unsigned block = run.shim.block.x = backwards ? blocks - 1 - k : k;
+      run.fibre = &run.fibres[block * MAX_THREADS];
+      run.stack = &run.stacks[block * MAX_THREADS];
+      memcpy(shared, memory + (size_t)block * shared_bytes, shared_bytes);
+      ended += run_block(backwards) == ENDED;
+      memcpy(memory + (size_t)block * shared_bytes, shared, shared_bytes);
+    }
+    if (ended > 0 && ended < blocks)
+      shim_die("of %u blocks %u have ended, the others wait for them for ever", blocks, ended);
+  }
+  free(memory);
 }

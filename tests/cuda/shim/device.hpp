@@ -12,6 +12,7 @@
 #define __device__
 #define __shared__
 #define __forceinline__ inline
+#define __noinline__ __attribute__((noinline))
 #define __align__(bytes)
 #define __launch_bounds__(threads)
 
@@ -20,6 +21,7 @@ struct Shim {
   struct { unsigned x, y, z; } thread, block, block_size, grid;
   void (*barrier)(void);
   unsigned (*exchange)(unsigned value, int distance); // with the lane whose number differs in these bits
+  void (*grid_barrier)(void);
 };
 static Shim *shim;
 #define threadIdx shim->thread
@@ -32,12 +34,13 @@ alignas(64) unsigned char shared[228 << 10];
 #define SHIM
 
 static inline void __syncthreads() { shim->barrier(); }
+static inline void grid_barrier(unsigned *) { shim->grid_barrier(); }
 
 // Copies are done when they are waited for, as late as a GPU might.
 struct ShimCopy { float *to; const float *from; int count; bool inside; };
 struct ShimCopies { std::deque<std::vector<ShimCopy>> groups; std::vector<ShimCopy> open; };
-static ShimCopies shim_copies[1024];
-static inline ShimCopies *shim_own_copies() { return &shim_copies[shim->thread.x]; }
+static ShimCopies shim_copies[4 * 1024]; // of the blocks that may be under way at the same time
+static inline ShimCopies *shim_own_copies() { return &shim_copies[shim->block.x % 4 * 1024 + shim->thread.x]; }
 static inline void shim_copy(float *to, const float *from, int count, bool inside) {
   if ((size_t)to % (4 * count) != 0 || (inside && (size_t)from % (4 * count) != 0)) __builtin_trap(); // as a GPU does
   shim_own_copies()->open.push_back({to, from, count, inside});

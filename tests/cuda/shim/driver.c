@@ -41,6 +41,10 @@ EXPORT int cuFuncSetAttribute(void *function, int attribute, int value);
 EXPORT int cuLaunchKernel(void *function, unsigned grid_x, unsigned grid_y, unsigned grid_z, unsigned block_x,
                           unsigned block_y, unsigned block_z, unsigned shared_bytes, void *stream, void **arguments,
                           void **extra);
+EXPORT int cuLaunchCooperativeKernel(void *function, unsigned grid_x, unsigned grid_y, unsigned grid_z, unsigned block_x,
+                                     unsigned block_y, unsigned block_z, unsigned shared_bytes, void *stream,
+                                     void **arguments);
+EXPORT int cuOccupancyMaxActiveBlocksPerMultiprocessor(int *blocks, void *function, int threads, size_t shared_bytes);
 EXPORT int cuGetErrorString(int code, const char **text);
 
 /* ---- the device ---- */
@@ -186,22 +190,42 @@ static void compare(const Block *block) {
   shim_die("a race: byte %zu of %zu at %p hangs on the order of threads", at, block->bytes, (void *)block->data);
 }
 
-int cuLaunchKernel(void *function, unsigned grid_x, unsigned grid_y, unsigned grid_z, unsigned block_x, unsigned block_y,
-                   unsigned block_z, unsigned shared_bytes, void *stream, void **arguments, void **extra) {
-  if (grid_y * grid_z * block_y * block_z != 1 || grid_x == 0 || stream != blocks || extra) return INVALID;
-  if (shared_bytes > 227 << 10) return INVALID;
+typedef void Runner(const ShimKernel *kernel, void **arguments, unsigned blocks, unsigned threads, unsigned shared_bytes,
+                    int backwards);
+
+static int launch(Runner *runner, const ShimKernel *kernel, void **arguments, unsigned grid, unsigned threads,
+                  unsigned shared_bytes) {
+  if (grid == 0 || shared_bytes > 227 << 10) return INVALID;
   permit(1);
   for (int k = 0; k < MAX_BLOCKS; k++)
     if (blocks[k].pages) memcpy(blocks[k].before, blocks[k].data, blocks[k].bytes);
-  shim_run(function, arguments, grid_x, block_x, shared_bytes, 0);
+  runner(kernel, arguments, grid, threads, shared_bytes, 0);
   for (int k = 0; k < MAX_BLOCKS; k++) {
     if (!blocks[k].pages) continue;
     memcpy(blocks[k].after, blocks[k].data, blocks[k].bytes);
     memcpy(blocks[k].data, blocks[k].before, blocks[k].bytes);
   }
-  shim_run(function, arguments, grid_x, block_x, shared_bytes, 1);
+  runner(kernel, arguments, grid, threads, shared_bytes, 1);
   for (int k = 0; k < MAX_BLOCKS; k++)
     if (blocks[k].pages) compare(&blocks[k]);
   permit(0);
   return GOOD;
+}
+
+int cuLaunchKernel(void *function, unsigned grid_x, unsigned grid_y, unsigned grid_z, unsigned block_x, unsigned block_y,
+                   unsigned block_z, unsigned shared_bytes, void *stream, void **arguments, void **extra) {
+  if (grid_y * grid_z * block_y * block_z != 1 || stream != blocks || extra) return INVALID;
+  return launch(shim_run, function, arguments, grid_x, block_x, shared_bytes);
+}
+
+int cuLaunchCooperativeKernel(void *function, unsigned grid_x, unsigned grid_y, unsigned grid_z, unsigned block_x,
+                              unsigned block_y, unsigned block_z, unsigned shared_bytes, void *stream, void **arguments) {
+  if (grid_y * grid_z * block_y * block_z != 1 || stream != blocks || grid_x > SHIM_TOGETHER) return INVALID;
+  return launch(shim_run_together, function, arguments, grid_x, block_x, shared_bytes);
+}
+
+/* More than one of the only processor, so that blocks do wait for each other. */
+int cuOccupancyMaxActiveBlocksPerMultiprocessor(int *count, void *function, int threads, size_t shared_bytes) {
+  (void)function, (void)threads, (void)shared_bytes;
+  return *count = 3, GOOD;
 }

@@ -19,6 +19,7 @@ typedef struct Shim {
   ShimIndex thread, block, block_size, grid;
   void (*barrier)(void);
   unsigned (*exchange)(unsigned value, int distance);
+  void (*grid_barrier)(void);
 } Shim;
 
 typedef struct ShimKernel {
@@ -29,6 +30,10 @@ typedef struct ShimKernel {
 /* block.c: all threads of all blocks, from the first to the last, or backwards. */
 void shim_run(const ShimKernel *kernel, void **arguments, unsigned blocks, unsigned threads, unsigned shared_bytes,
               int backwards);
+/* The same with blocks that wait for each other at barriers of the grid. */
+enum { SHIM_TOGETHER = 4 }; /* at most so many */
+void shim_run_together(const ShimKernel *kernel, void **arguments, unsigned blocks, unsigned threads, unsigned shared_bytes,
+                       int backwards);
 void shim_die(const char *format, ...) __attribute__((format(printf, 1, 2), noreturn));
 
 #endif
