@@ -4,18 +4,17 @@
 #include <setjmp.h>
 #include <cmocka.h>
 
-static const char log[] =
-    "ptxas info    : 0 bytes gmem\n"
-    "ptxas info    : Compiling entry function 'm_f_1_contract' for 'sm_90a'\n"
-    "ptxas         .     0 bytes stack frame, 12 bytes spill stores, 8 bytes spill loads\n"
-    "ptxas info    : Used 255 registers, used 1 barriers, 376 bytes cmem[0]\n"
-    "ptxas info    : Compiling entry function 'm_f_1' for 'sm_90a'\n"
-    "ptxas         .     0 bytes stack frame, 0 bytes spill stores, 0 bytes spill loads\n"
-    "ptxas info    : Used 32 registers, used 0 barriers\n"
-    "ptxas info    : Compiling entry function 'm_f_1' for 'sm_80'\n"
-    "ptxas info    : Compiling entry function 'm_f_2' for 'sm_80'\n"
-    "ptxas         .     0 bytes stack frame, 0 bytes spill stores, 0 bytes spill loads\n"
-    "ptxas info    : Used 9 registers\n";
+static const char log[] = "ptxas info    : 0 bytes gmem\n"
+                          "ptxas info    : Compiling entry function 'm_f_1_contract' for 'sm_90a'\n"
+                          "ptxas         .     0 bytes stack frame, 12 bytes spill stores, 8 bytes spill loads\n"
+                          "ptxas info    : Used 255 registers, used 1 barriers, 376 bytes cmem[0]\n"
+                          "ptxas info    : Compiling entry function 'm_f_1' for 'sm_90a'\n"
+                          "ptxas         .     0 bytes stack frame, 0 bytes spill stores, 0 bytes spill loads\n"
+                          "ptxas info    : Used 32 registers, used 0 barriers\n"
+                          "ptxas info    : Compiling entry function 'm_f_1' for 'sm_80'\n"
+                          "ptxas info    : Compiling entry function 'm_f_2' for 'sm_80'\n"
+                          "ptxas         .     0 bytes stack frame, 0 bytes spill stores, 0 bytes spill loads\n"
+                          "ptxas info    : Used 9 registers\n";
 
 static void usage_is_that_of_the_kernel(void **state) {
   (void)state;
