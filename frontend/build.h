@@ -370,6 +370,9 @@ struct Builtin {
   Value (*call_open)(Builder *b, const Arguments *arguments); /* instead, where names are free (contract's sizes) */
 };
 const Builtin *find_builtin(const char *name);
+/* build_math.c: an op of one operand under its own name, which has neither call; NULL: no such op. */
+const Builtin *elementwise_builtin(Op op);
+Value call_elementwise(Builder *b, const Builtin *builtin, Value x);
 extern const Builtin builtins_math[], builtins_array[], builtins_space[], builtins_model[]; /* ended by a NULL name */
 
 /* build_space.c */

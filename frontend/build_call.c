@@ -138,7 +138,7 @@ static Value call_builtin(Builder *b, const Builtin *builtin, const Arguments *a
   }
   if (builtin->call_open) return builtin->call_open(b, arguments);
   if (!match_signature(b, builtin, arguments, values)) return value_error;
-  return builtin->call(b, values);
+  return builtin->call ? builtin->call(b, values) : call_elementwise(b, builtin, values[0]);
 }
 
 /* ---- defs ---- */

@@ -3,6 +3,7 @@
  * An operator first tries what is known: numbers, sizes, strings, lists. Where a tensor is among its operands, a literal or
  * a size takes that tensor's dtype, and the shapes must broadcast. On layers it works leaf by leaf. */
 #include "frontend/build.h"
+#include "ir/scalar.h"
 
 #include <math.h>
 #include <string.h>
@@ -173,17 +174,9 @@ static Value elementwise_leaf(Builder *b, void *user, Value x, Value y) {
 }
 
 static double known_value(Op op, double x) {
-  switch (op) {
-  case OP_exp: return exp(x);
-  case OP_log: return log(x);
-  case OP_sqrt: return sqrt(x);
-  case OP_sin: return sin(x);
-  case OP_cos: return cos(x);
-  case OP_tanh: return tanh(x);
-  case OP_erf: return erf(x);
-  case OP_floor: return floor(x);
-  default: return nearbyint(x);
-  }
+  double y;
+  scalar_unary(op, KIND_F64)(&x, 1, &y, 1);
+  return y;
 }
 
 Value elementwise(Builder *b, Op op, Value a) {

@@ -6,18 +6,19 @@
 
 /* ---- elementwise ---- */
 
-#define ELEMENTWISE(name)                                                                                                  \
-  static Value builtin_##name(Builder *b, Value *arguments) { return elementwise(b, OP_##name, arguments[0]); }
-ELEMENTWISE(exp)
-ELEMENTWISE(log)
-ELEMENTWISE(sqrt)
-ELEMENTWISE(sin)
-ELEMENTWISE(cos)
-ELEMENTWISE(tanh)
-ELEMENTWISE(erf)
-ELEMENTWISE(floor)
-ELEMENTWISE(round)
-#undef ELEMENTWISE
+/* Each float op of one operand is a function under its own name: its row in ops.def is all that makes it one. */
+static const Builtin elementwise_rows[OP_COUNT] = {
+#define OP(name, operands, flags, shape, gradient, value, lower, meaning) [OP_##name] = {#name, "x", NULL, NULL},
+#include "ir/ops.def"
+};
+
+const Builtin *elementwise_builtin(Op op) {
+  return op_info[op].operands == 1 && op_info[op].flags & FLOATS ? &elementwise_rows[op] : NULL;
+}
+
+Value call_elementwise(Builder *b, const Builtin *builtin, Value x) {
+  return elementwise(b, (Op)(builtin - elementwise_rows), x);
+}
 
 /* Of layers: x and y in pairs, so that two walks do for three trees. */
 static Value pair_leaf(Builder *b, void *user, Value x, Value y) {
@@ -217,15 +218,6 @@ static Value builtin_argmax(Builder *b, Value *arguments) { return index_of(b, O
 static Value builtin_argmin(Builder *b, Value *arguments) { return index_of(b, OP_argmin, arguments); }
 
 const Builtin builtins_math[] = {
-    {"exp", "x", builtin_exp, NULL},
-    {"log", "x", builtin_log, NULL},
-    {"sqrt", "x", builtin_sqrt, NULL},
-    {"sin", "x", builtin_sin, NULL},
-    {"cos", "x", builtin_cos, NULL},
-    {"tanh", "x", builtin_tanh, NULL},
-    {"erf", "x", builtin_erf, NULL},
-    {"floor", "x", builtin_floor, NULL},
-    {"round", "x", builtin_round, NULL},
     {"where", "c a b", builtin_where, NULL},
     {"f32", "x", builtin_f32, NULL},
     {"i32", "x", builtin_i32, NULL},

@@ -95,5 +95,8 @@ const Builtin *find_builtin(const char *name) {
       if (strcmp(row->name, name) == 0) return row;
     }
   }
+  for (int op = 0; op < OP_COUNT; op++) {
+    if (strcmp(op_info[op].name, name) == 0) return elementwise_builtin((Op)op);
+  }
   return NULL;
 }

@@ -216,6 +216,9 @@ static Value unknown_name(Builder *b, const Expression *at, const char *name, bo
   for (int k = 0; k < COUNT_OF(tables); k++) {
     for (const Builtin *row = tables[k]; row->name; row++) PUSH(b->arena, &names, row->name);
   }
+  for (int op = 0; op < OP_COUNT; op++) {
+    if (elementwise_builtin((Op)op)) PUSH(b->arena, &names, op_info[op].name);
+  }
   Global *entry = find_global(b->scope->file, name);
   const char *near = nearest_name(name, names.items, names.count);
   if (entry && is_entry(entry)) {
