@@ -5,6 +5,7 @@
 #include "codegen/cpu/nest.h"
 #include "codegen/cpu/processor.h"
 #include "ir/interpret.h"
+#include "ir/scalar.h"
 #include "passes/passes.h"
 #include "tests/unit/jit.h"
 
@@ -500,9 +501,9 @@ static void scalars(Net *net) {
   Id x = input(net, "x", TYPE(net, F32, -1, 11)), y = input(net, "y", TYPE(net, F32, -1, 11));
   Id k = input(net, "k", TYPE(net, I32, -1, 11)), m = input(net, "m", TYPE(net, I32, 11)),
      t = input(net, "t", TYPE(net, BOOL, -1, 11));
-  const Op unary[] = {OP_neg, OP_exp, OP_log, OP_sqrt, OP_sin, OP_cos, OP_tanh, OP_erf, OP_floor, OP_round};
   const Op binary[] = {OP_add, OP_sub, OP_mul, OP_div, OP_floordiv, OP_mod, OP_pow, OP_max, OP_min, OP_lt, OP_le, OP_eq};
-  for (int f = 0; f < COUNT_OF(unary); f++) give(net, op_info[unary[f]].name, op1(net, unary[f], x));
+  for (Op op = 0; op < OP_COUNT; op++)
+    if (scalar_unary(op, KIND_F32)) give(net, op_info[op].name, op1(net, op, x));
   for (int f = 0; f < COUNT_OF(binary); f++) {
     give(net, op_info[binary[f]].name, op2(net, binary[f], x, y));
     if (binary[f] == OP_div || binary[f] == OP_pow) continue;
