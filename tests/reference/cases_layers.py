@@ -342,23 +342,41 @@ def layers(g):
 
     g.case("dropout_usual_training", "dropout(x, 0.25)", lambda x: dropped(x, 0.25, "dropout_usual_training"), step=True, x=x)
     g.case("dropout_edges", "dropout(x, 0)", lambda x: x, step=True, x=x[:1, :1])
+    g.case("dropout_edges_all", "dropout(x, 1)", lambda x: F.dropout(x, 1.0), step=True, x=np.array([[0, 100, -100.0]]))
     g.case("rrelu_usual_training", "rrelu(x, 0.25, 0.5)", lambda x: torch.where(x > 0, x, x * torch.tensor(
         0.25 + 0.25 * Draws("rrelu_usual_training", training=True).uniform((4, 6)))), step=True, x=x)
 
 
 @group
 def recurrence(g):
-    def torch_layer(kind, xs, weights, biases):
-        """PyTorch's own layer with these weights, [in, gates]."""
+    def torch_layer(kind, xs, weights, biases, *state):
+        """PyTorch's own layer with these weights, [in, gates]; with a state to begin with, the last one stands behind."""
         size = weights[1].shape[0]
         layer = {"rnn": torch.nn.RNN, "lstm": torch.nn.LSTM, "gru": torch.nn.GRU}[kind](xs.shape[2], size, batch_first=True)
         names = ("weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0")
         given = dict(zip(names, (weights[0].T, weights[1].T, *biases)))
-        return torch.func.functional_call(layer, given, (xs,))[0]
+        if not state:
+            return torch.func.functional_call(layer, given, (xs,))[0]
+        begun = tuple(s[None] for s in state)
+        ys, last = torch.func.functional_call(layer, given, (xs, begun if kind == "lstm" else begun[0]))
+        return torch.cat([ys, *(s[0][:, None] for s in (last if kind == "lstm" else (last,)))], dim=1)
 
+    g.text.append("""def rnn_from(xs: [N, T, I], s: [N, h]) {
+  ys, s = rnn(xs, h, s)
+  concat(ys, s[:, None], axis=1)
+}
+def gru_from(xs: [N, T, I], s: [N, h]) {
+  ys, s = gru(xs, h, s)
+  concat(ys, s[:, None], axis=1)
+}
+def lstm_from(xs: [N, T, I], s: [N, h], c: [N, h]) {
+  ys, s, c = lstm(xs, h, s, c)
+  concat(ys, s[:, None], c[:, None], axis=1)
+}""")
     sizes = (("usual", 2, 3, 4, 3), ("usual_long", 1, 9, 2, 2), ("edges_one", 1, 1, 1, 1))
     for kind, n, t, i, h in sizes:
         order = 1 if kind == "usual_long" else 2
+        from_order = 2 if kind == "edges_one" else 1
         r = random("recurrence" + kind)
         x = r.grid(n, t, i)
         for name, gates in (("rnn", 1), ("gru", 3)):
@@ -366,7 +384,13 @@ def recurrence(g):
                       "bx": r.grid(gates * h, low=-1, high=1), "bh": r.grid(gates * h, low=-1, high=1)}
             g.case("%s_%s" % (name, kind), "layer(xs)", lambda xs, wx, wh, bx, bh: torch_layer(name, xs, (wx, wh), (bx, bh)),
                    order, layer="%s(%d)" % (name, h), params=params, batch=("xs",), xs=x)
+            g.case("%s_%s_from" % (name, kind), "layer(xs, s)", lambda xs, s, wx, wh, bx, bh: torch_layer(
+                name, xs, (wx, wh), (bx, bh), s), from_order, layer=name + "_from", part=name + "1.", params=params,
+                batch=("xs", "s"), xs=x, s=random("state" + kind).grid(n, h))
         params = {"w": r.grid(i + h, 4 * h, low=-1, high=1), "b": r.grid(4 * h, low=-1, high=1)}
+        g.case("lstm_%s_from" % kind, "layer(xs, s, c)", lambda xs, s, c, w, b: torch_layer(
+            "lstm", xs, (w[:i], w[i:]), (b, 0 * b), s, c), from_order, layer="lstm_from", part="lstm1.", params=params,
+            batch=("xs", "s", "c"), xs=x, s=random("state" + kind).grid(n, h), c=random("cell" + kind).grid(n, h))
         g.case("lstm_" + kind, "layer(xs)", lambda xs, w, b: torch_layer("lstm", xs, (w[:i], w[i:]), (b, 0 * b)), order,
                layer="lstm(%d)" % h, params=params, batch=("xs",), xs=x)
     for name, gates in (("rnn", 1), ("gru", 3)):

@@ -120,9 +120,10 @@ class Group:
         assert "%s/%s" % (entry, key) not in self.arrays, (entry, key)
         self.arrays["%s/%s" % (entry, key)] = value
 
-    def case(self, entry, text, reference, order=2, layer=None, params=None, results=("y",), batch=(), step=False,
-             states=None, by=None, **inputs):
-        """text: an expression, of a tuple where there are several results; with a layer, that layer's name is `layer`.
+    def case(self, entry, text, reference, order=2, layer=None, part="", params=None, results=("y",), batch=(),
+             step=False, states=None, by=None, **inputs):
+        """text: an expression, of a tuple where there are several results; with a layer, that layer's name is `layer`,
+        and the params are those of its part.
         reference: the same in PyTorch, of the inputs and params by name; after a step it may give (y, states by path).
         order: how often to differentiate, by the floats among inputs and params or those in `by`."""
         params = {name: np.asarray(value, dtype=float) for name, value in (params or {}).items()}
@@ -143,7 +144,7 @@ class Group:
         text = text.replace("layer(", own + "(")
 
         def path(name):
-            return "%s.%s" % (own, name) if name in params else name
+            return "%s.%s%s" % (own, part, name) if name in params else name
 
         body = ["  %s = %s" % (", ".join(results), text)]
         given = list(results)
