@@ -43,7 +43,10 @@ static const char *kind_of(const Diff *diff, int value) {
 static void print_verdict(const Diff *diff, int value, const Verdict *verdict, const void *const data[SIDES]) {
   Dtype dtype = diff_dtype(diff, value);
   printf("  %-8s %-28s differs by %-12.4g bound %-12.4g largest value %-10.4g %s", kind_of(diff, value),
-         diff_name(diff, value), verdict->worst, verdict->bound, verdict->largest, verdict->good ? "ok" : "BEYOND");
+         diff_name(diff, value), verdict->worst, verdict->bound, verdict->largest,
+         verdict->good   ? "ok"
+         : verdict->lost ? "LOST"
+                         : "BEYOND");
   if (!verdict->good)
     printf(" at element %lld: %.9g compiled, %.9g in f32, %.17g in f64", (long long)verdict->at,
            diff_element(diff, COMPILED, dtype, data[COMPILED], verdict->at),
@@ -60,6 +63,7 @@ static void add_verdict(const Diff *diff, cJSON *rows, int value, const Verdict 
   cJSON_AddNumberToObject(row, "bound", verdict->bound);
   cJSON_AddNumberToObject(row, "largest", verdict->largest);
   cJSON_AddBoolToObject(row, "ok", verdict->good);
+  cJSON_AddBoolToObject(row, "lost", verdict->lost);
   if (!verdict->good) cJSON_AddNumberToObject(row, "element", (double)verdict->at);
   cJSON_AddItemToArray(rows, row);
 }
@@ -120,7 +124,8 @@ static void compare_values(Diff *diff, cJSON *rows, int *beyond, int *count) {
     int64_t elements;
     diff_elements(diff, arena, value, data, &elements);
     Verdict verdict = diff_verdict(diff, value, elements, data);
-    if (!verdict.good) beyond[(*count)++] = value;
+    if (!verdict.good && !verdict.lost) beyond[(*count)++] = value;
+    diff->lost += verdict.lost;
     if (rows)
       add_verdict(diff, rows, value, &verdict);
     else if (!diff->settings->quiet || !verdict.good)
@@ -200,8 +205,13 @@ static bool diff_all(Diff *diff, Failure *failure) {
   for (int k = 0; k < entries.count; k++)
     if (!diff_entry(diff, entries.items[k], failure)) return false;
   if (diff->beyond > 0)
-    fail(failure, EXIT_DIFFERS, "%d tensor%s beyond the bound", diff->beyond, diff->beyond == 1 ? " is" : "s are");
-  return diff->beyond == 0;
+    return fail(failure, EXIT_DIFFERS, "%d tensor%s beyond the bound", diff->beyond, diff->beyond == 1 ? " is" : "s are");
+  if (diff->lost > 0)
+    return fail(failure, EXIT_DIFFERS,
+                "%d tensor%s lost: rounding alone moves them by as much as they are large, so nothing can be compared; "
+                "choose other sizes or arguments",
+                diff->lost, diff->lost == 1 ? " is" : "s are");
+  return true;
 }
 
 bool diff_model(Diff *diff, Failure *failure) {
@@ -217,6 +227,7 @@ static void print_json(const Diff *diff) {
   cJSON *root = cJSON_CreateObject();
   cJSON_AddStringToObject(root, "model", diff->program->module->name);
   cJSON_AddNumberToObject(root, "beyond", diff->beyond);
+  cJSON_AddNumberToObject(root, "lost", diff->lost);
   cJSON_AddItemReferenceToObject(root, "entries", diff->list);
   char *text = cJSON_Print(root);
   printf("%s\n", text);
@@ -256,7 +267,8 @@ const Command command_diff = {
         "Runs entries both ways on the same random (or given) arguments, and prints the largest difference of each\n"
         "result, and after a step of each state, beside its bound. Ends with 1 if one is beyond; then the passes run\n"
         "once more, what each leaves is run too, and the first after which a value is beyond its bound is named, with\n"
-        "the dumps that show it. Plans run slowly so: choose small dims (N=2) for large models.",
+        "the dumps that show it. Plans run slowly so: choose small dims (N=2) for large models. It ends with 1 as well\n"
+        "where a value is lost, since rounding alone moves it by as much as it is large: there choose larger ones.",
     .options = options,
     .count = COUNT_OF(options),
     .run = run_diff,

@@ -12,7 +12,7 @@ typedef enum Side { COMPILED, SINGLE, DOUBLE, SIDES } Side;
 typedef struct Verdict {
   double worst, bound, largest; /* the largest difference, what is allowed, the largest value */
   int64_t at;                   /* the element of the worst; -1: none is comparable */
-  bool good;
+  bool good, lost;              /* lost: not good, but the bound is as large as the value */
 } Verdict;
 
 typedef struct Diff {
@@ -25,7 +25,7 @@ typedef struct Diff {
   Machine *shaken;    /* as machine[DOUBLE] */
   Call calls[SIDES];  /* of the entry at work */
   double *moved;      /* of each value: how far shakes moved it */
-  int beyond;         /* values that are, of all entries */
+  int beyond, lost;   /* values that are, of all entries */
   struct cJSON *list; /* --json: its rows */
   PassHook tamper;    /* by which tests plant faults: after every pass, of replays too */
 } Diff;

@@ -64,6 +64,7 @@ struct Machine {
   size_t state_bytes;
   const struct nn_model *model;                    /* where compiled */
   Program *program;                                /* where there is one */
+  Shake *shake;                                    /* or NULL; interpreted in f64 */
   void (*trace)(void *user, int launch, int done); /* or NULL; compiled machines tell of their launches */
   void *trace_user;
   void *own; /* of the functions */

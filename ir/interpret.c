@@ -126,6 +126,7 @@ static void frame_run(Frame *frame) {
     for (int k = 0; k < node->noperands; k++) operands[k] = &frame->values[node->operands[k]];
     tensor_dense_strides(result); /* a turn before may have left a view's strides */
     value_functions[node->op](frame, node, operands, result);
+    if (frame->run->shake) shake_result(frame, node, operands, result, value_functions[node->op]);
     for (int k = 0; k < node->noperands; k++) frame_done_with(frame, node->operands[k]);
     block_drop(frame->interpreter, list);
   }

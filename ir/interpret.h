@@ -37,6 +37,12 @@ typedef struct Interpreter Interpreter;
 Interpreter *interpreter_new(void);
 void interpreter_free(Interpreter *interpreter);
 
+/* Where every op that rounds in f32 is off by up to so many units of f32, at random. */
+typedef struct Shake {
+  double units;
+  uint64_t draws; /* how many were drawn; where it starts is the seed */
+} Shake;
+
 typedef struct Run {
   const Graph *graph; /* an entry, without grad nodes */
   bool f64;
@@ -51,6 +57,7 @@ typedef struct Run {
   /* If not NULL: results' data live in its memory, until the next call with it, instead of in `arena`; states that finals
    * replace live there until they are replaced again. For loops of training, where `arena` would grow at each step. */
   Interpreter *interpreter;
+  Shake *shake; /* NULL: none; in f64 runs alone */
 } Run;
 /* Computes the entry. Sizes and EntryChecks are checked first; a false return means that nothing was changed. */
 bool interpret(Run *run, Failure *failure);

@@ -54,6 +54,9 @@ ValueFunction value_constant, value_arg, value_state, value_dim, value_iota, val
     value_binary, value_where, value_view, value_reshape, value_concat, value_gather, value_scatter, value_fold,
     value_contract, value_argfold, value_argsort, value_cumsum, value_scan, value_pick, value_stop, value_none;
 
+/* Moves a result, which `value` has just given, as Run.shake says. */
+void shake_result(Frame *frame, const Node *node, Tensor *const *operands, Tensor *result, ValueFunction *value);
+
 int64_t tensor_elements(const Tensor *tensor);
 void tensor_dense_strides(Tensor *tensor);
 bool tensor_is_dense(const Tensor *tensor);

@@ -1,4 +1,4 @@
-/* nnc diff finds planted faults, and names the pass that they were planted behind. */
+/* nnc diff finds planted faults, and names the pass that they were planted behind; and what rounding does is no fault. */
 #include "command/diff.h"
 #include "ir/plan.h"
 
@@ -105,11 +105,77 @@ static void in_code_generation(void **state) {
   diff_names(PASS_memory, 1, "code generation");
 }
 
+/* ---- where rounding is all that is left ---- */
+
+/* Batchnorm takes the bias before it out again, so that its gradient is 0: both ways it is a sum over 16,384 terms that
+ * cancel, in different orders. */
+static const char cancelling[] =
+    "model cancelling\n"
+    "dim N <= 64\n"
+    "layer net = conv(8, 3, pad=1) | batchnorm | relu | conv(8, 3) | batchnorm | relu | flatten | "
+    "dense(10)\n"
+    "step learn(x: [N, 1, 16, 16], y: i32[N]) -> loss {\n"
+    "  loss = cross_entropy(net(x), y)\n"
+    "  minimize loss by adam(0.1)\n"
+    "}\n";
+
+static void gradients_that_are_zero(void **state) {
+  (void)state;
+  Failure failure = {0};
+  assert_true(write_file("diff_cancelling.nn", cancelling, sizeof cancelling - 1, &failure));
+  for (int seed = 0; seed < 3; seed++) {
+    Arena *arena = arena_new();
+    Settings settings = {.json = true, .threads = 1, .seed = seed};
+    PUSH(arena, &settings.words, "diff_cancelling.nn");
+    PUSH(arena, &settings.words, "N=64");
+    Diff diff = {.arena = arena, .settings = &settings, .list = cJSON_CreateArray()};
+    assert_true(diff_model(&diff, &failure));
+    assert_int_equal(diff.lost, 0);
+    assert_string_equal(named_for(diff.list, "learn", "net.conv1.b.adam.v"), "good");
+    cJSON_Delete(diff.list);
+    diff_close(&diff);
+    arena_free(arena);
+  }
+}
+
+/* A bound as large as the value leaves nothing to compare, but what is far beyond it is a fault all the same. */
+static void lost_or_beyond(void **state) {
+  (void)state;
+  Arena *arena = arena_new();
+  Settings settings = {.json = true, .threads = 1};
+  PUSH(arena, &settings.words, "diff_waves.nn");
+  PUSH(arena, &settings.words, "wave");
+  PUSH(arena, &settings.words, "N=1");
+  Failure failure = {0};
+  assert_true(write_file("diff_waves.nn", source, sizeof source - 1, &failure));
+  Diff diff = {.arena = arena, .settings = &settings, .list = cJSON_CreateArray()};
+  assert_true(diff_model(&diff, &failure));
+  float compiled[1], single[1] = {1};
+  double exact[1] = {1};
+  const void *data[SIDES] = {[COMPILED] = compiled, [SINGLE] = single, [DOUBLE] = exact};
+  diff.moved[0] = 1;
+  compiled[0] = 4;
+  Verdict verdict = diff_verdict(&diff, 0, 1, data);
+  assert_true(verdict.good && !verdict.lost);
+  compiled[0] = 40;
+  verdict = diff_verdict(&diff, 0, 1, data);
+  assert_true(!verdict.good && verdict.lost);
+  compiled[0] = 1e6F;
+  verdict = diff_verdict(&diff, 0, 1, data);
+  assert_true(!verdict.good && !verdict.lost);
+  diff.moved[0] = 0.01;
+  compiled[0] = 2;
+  verdict = diff_verdict(&diff, 0, 1, data);
+  assert_true(!verdict.good && !verdict.lost);
+  cJSON_Delete(diff.list);
+  diff_close(&diff);
+  arena_free(arena);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(nothing_planted),
-      cmocka_unit_test(behind_each_pass),
-      cmocka_unit_test(in_code_generation),
+      cmocka_unit_test(nothing_planted),         cmocka_unit_test(behind_each_pass), cmocka_unit_test(in_code_generation),
+      cmocka_unit_test(gradients_that_are_zero), cmocka_unit_test(lost_or_beyond),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
