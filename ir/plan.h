@@ -163,11 +163,12 @@ typedef struct Plan {
   Vec(Kernel) kernels;
   Vec(Launch) launches;
   Vec(Region) regions;
-  int64_t arena_bytes; /* at the bounds */
-  int64_t live_bytes;  /* the largest sum of bytes alive at once, at the bounds */
-  int64_t local_bytes; /* the largest sum of LOCAL bytes of a kernel: per worker */
-  bool at_once;        /* a GPU does all launches as one, with barriers of all its blocks: each is too short for its own */
-  const char *after;   /* the last pass that ran, where others are still to come; NULL: it is complete */
+  int64_t arena_bytes;      /* at the bounds */
+  int64_t live_bytes;       /* the largest sum of bytes alive at once, at the bounds */
+  int64_t one_by_one_bytes; /* the same if kernels ran one by one, in the order of the program; 0: not known */
+  int64_t local_bytes;      /* the largest sum of LOCAL bytes of a kernel: per worker */
+  bool at_once;      /* a GPU does all launches as one, with barriers of all its blocks: each is too short for its own */
+  const char *after; /* the last pass that ran, where others are still to come; NULL: it is complete */
 } Plan;
 
 Plan *plan_new(const Graph *graph);

@@ -5,10 +5,6 @@
  * buffers whose lives meet, be it in one launch, must not overlap; no packing can end below the largest sum of bytes alive
  * at one time (live_bytes), and the search stops when it gets there.
  *
- * Lives in a loop of launches: a buffer that the body reads before it writes it holds something from one turn to the next,
- * and so does one that a turn writes in part (its index depends on the turn), and one that is touched outside the loop too.
- * These live as long as the loop. All others begin anew in each turn.
- *
  * Packing: buffers are placed one by one, each at the lowest offset where it meets no conflicting one. Any packing is at
  * least as high as the one that its own order by offset gives this way, so that a search over orders loses nothing. Some
  * good orders come first; then the buffer that ends highest is moved to an earlier place, again and again, a move being
@@ -26,136 +22,9 @@
 enum { SEARCH_STEPS = 1 << 24 };
 static const int64_t TOO_LARGE = (int64_t)1 << 62;
 
-/* ---- lives ---- */
-
-/* What is known of a buffer in a range of launches. */
-typedef struct Touch {
-  int first, last;  /* -1: not touched */
-  bool reads_first; /* it reads what was there before */
-} Touch;
-
-typedef struct Lives {
-  const Plan *plan;
-  Arena *arena;
-  Touch *touches; /* by buffer: of all launches so far, of the innermost range */
-  bool *partly;   /* by module dim and buffer: a store's index depends on that turn */
-} Lives;
-
-static bool dim_uses(const Dim *dim, int symbol) {
-  switch (dim->kind) {
-  case DIM_CONSTANT: return false;
-  case DIM_SYMBOL: return dim->symbol == symbol;
-  case DIM_FLOORDIV: return dim_uses(dim->a, symbol) || dim_uses(dim->b, symbol);
-  case DIM_SUM:
-    for (int k = 0; k < dim->nterms; k++) {
-      for (int atom = 0; atom < dim->terms[k].natoms; atom++) {
-        if (dim_uses(dim->terms[k].atoms[atom], symbol)) return true;
-      }
-    }
-  }
-  return false;
-}
-
-static bool *partly_at(const Lives *lives, int symbol, Id buffer) {
-  return &lives->partly[(int64_t)symbol * lives->plan->buffers.count + buffer];
-}
-
-/* A turn stores a part of the buffer if an index or how far a loop runs depends on it. Scalars that choose an index may
- * depend on anything. */
-static bool store_uses_turn(const Stage *stage, const Access *access, int turn) {
-  for (int k = 0; k < stage->nloops; k++) {
-    if (dim_uses(stage->loops[k].extent, turn)) return true;
-  }
-  for (int k = 0; k < access->map.naxes; k++) {
-    if (access->index[k] >= 0 || dim_uses(access->map.axis[k].offset, turn)) return true;
-  }
-  return false;
-}
-
-static void note_turns(Lives *lives, const Stage *stage, const Access *access) {
-  const Module *module = lives->plan->module;
-  for (int symbol = 0; symbol < module->dims.count; symbol++) {
-    bool turn = module->dims.items[symbol].turn;
-    if (turn && store_uses_turn(stage, access, symbol)) *partly_at(lives, symbol, access->buffer) = true;
-  }
-}
-
-static void touch(Touch *touches, Id buffer, int launch, bool reads) {
-  Touch *own = &touches[buffer];
-  if (own->first < 0) *own = (Touch){.first = launch, .last = launch, .reads_first = reads};
-  own->last = MAX(own->last, launch);
-}
-
-static void touch_kernel(Lives *lives, Touch *touches, const Kernel *kernel, int launch) {
-  for (int s = 0; s < kernel->stages.count; s++) {
-    const Stage *stage = &kernel->stages.items[s];
-    for (int k = 0; k < stage->scalars.count; k++) {
-      const Scalar *scalar = &stage->scalars.items[k];
-      if (scalar->op == SCALAR_LOAD) touch(touches, scalar->access->buffer, launch, true);
-    }
-    for (int k = 0; k < stage->stores.count; k++) {
-      const Access *access = &stage->stores.items[k].access;
-      note_turns(lives, stage, access);
-      touch(touches, access->buffer, launch, stage->kind == STAGE_SCATTER);
-    }
-  }
-}
-
-static Touch *touches_new(const Lives *lives) {
-  Touch *touches = NEW_ARRAY(lives->arena, Touch, lives->plan->buffers.count);
-  for (Id id = 0; id < lives->plan->buffers.count; id++) touches[id] = (Touch){-1, -1, false};
-  return touches;
-}
-
-/* The loop at launches loop..end, seen from outside, joined to what was touched before it. */
-static void touch_loop(const Lives *lives, Touch *touches, const Touch *body, int loop, int end) {
-  int turn = lives->plan->launches.items[loop].turn;
-  for (Id id = 1; id < lives->plan->buffers.count; id++) {
-    if (body[id].first < 0) continue;
-    bool lasts = body[id].reads_first || *partly_at(lives, turn, id);
-    touch(touches, id, lasts ? loop : body[id].first, body[id].reads_first);
-    touches[id].last = MAX(touches[id].last, lasts ? end : body[id].last);
-  }
-}
-
-static void touch_range(Lives *lives, Touch *touches, int from, int to) {
-  for (int k = from; k < to; k++) {
-    const Launch *launch = &lives->plan->launches.items[k];
-    if (launch->kind == LAUNCH_KERNELS) {
-      for (int kernel = 0; kernel < launch->count; kernel++) {
-        touch_kernel(lives, touches, &lives->plan->kernels.items[launch->first + kernel], k);
-      }
-    }
-    if (launch->kind != LAUNCH_LOOP) continue;
-    int end = plan_loop_end(lives->plan, k);
-    Touch *body = touches_new(lives);
-    touch_range(lives, body, k + 1, end);
-    touch_loop(lives, touches, body, k, end);
-    k = end;
-  }
-}
-
-/* A life that crosses the border of a loop lasts for the whole of it. Inner loops come first: END by END. */
-static void round_up_to_loops(const Plan *plan, Touch *life) {
-  Arena *arena = arena_new();
-  Vec(int) open = {0};
-  for (int k = 0; k < plan->launches.count; k++) {
-    if (plan->launches.items[k].kind == LAUNCH_LOOP) PUSH(arena, &open, k);
-    if (plan->launches.items[k].kind != LAUNCH_END) continue;
-    int loop = open.items[--open.count];
-    bool inside = life->first > loop && life->last < k, outside = life->last < loop || life->first > k;
-    if (inside || outside) continue;
-    life->first = MIN(life->first, loop);
-    life->last = MAX(life->last, k);
-  }
-  arena_free(arena);
-}
-
+/* Life and size of each buffer; one that nobody touches gets no place. */
 static void find_lives(Plan *plan, Arena *arena) {
-  Lives lives = {.plan = plan, .arena = arena};
-  lives.touches = touches_new(&lives);
-  lives.partly = NEW_ARRAY(arena, bool, (int64_t)(plan->module->dims.count + 1) * plan->buffers.count);
-  touch_range(&lives, lives.touches, 0, plan->launches.count);
+  const Life *lives = plan_lives(plan, arena);
   for (Id id = 1; id < plan->buffers.count; id++) {
     Buffer *buffer = &plan->buffers.items[id];
     if (buffer->memory != MEMORY_ARENA) continue;
@@ -163,10 +32,9 @@ static void find_lives(Plan *plan, Arena *arena) {
     buffer->below.count = 0;
     buffer->offset = 0;
     buffer->first = buffer->last = 0;
-    if (lives.touches[id].first < 0) continue; /* nobody's: it gets no place */
-    round_up_to_loops(plan, &lives.touches[id]);
-    buffer->first = lives.touches[id].first;
-    buffer->last = lives.touches[id].last;
+    if (lives[id].first < 0) continue;
+    buffer->first = lives[id].first;
+    buffer->last = lives[id].last;
     buffer->bytes = buffer_bytes(plan, &buffer->type);
     if (!buffer->bytes || buffer->bytes->high >= TOO_LARGE) {
       error_at(plan->module->diagnostics, plan->graph->place, "%s needs more memory than 64 bits can count",

@@ -1,64 +1,163 @@
 /* Kernels into launches.
  *
- * In: kernels in an order that may be executed one after another. Out: the same, grouped into launches: each kernel goes
+ * In: kernels in an order that may be executed one after another. Out: the same, grouped into launches. Each kernel goes
  * into the first launch after all that must precede it, so that kernels with nothing to wait for between them run side by
- * side and threads meet as seldom as the data allows. A scan's loop is one step for all around it, with launches of its
- * own inside. */
+ * side and threads meet as seldom as the data allows. Then, from the last one back, a kernel that makes more than it is the
+ * last to need sinks to just before its first reader: a transposed weight need not lie there all through the forward
+ * pass. A scan's loop is one step for all around it, with launches of its own inside. */
 #include "passes/plan/plan_passes.h"
+
+typedef struct Touch {
+  int step;
+  bool reads, writes;
+  int region; /* the kernel's own */
+} Touch;
+typedef Vec(Touch) Touches;
 
 /* A kernel, or a loop with all in it, seen from the region around it. */
 typedef struct Step {
   int kernel; /* -1: a loop */
   int region; /* the loop's own */
   int level;
+  Vec(Id) buffers; /* that it touches */
 } Step;
+
 typedef struct Ordering {
   Plan *plan;
-  Vec(Kernel) kernels;
-  int *place; /* by old index */
+  Arena *arena;
+  bool one_by_one;
+  Vec(int) kernels; /* in the new order: old indices */
 } Ordering;
 
-static bool step_holds(const Plan *plan, const Step *step, int kernel) {
-  return step->kernel >= 0 ? step->kernel == kernel : region_holds(plan, step->region, plan->kernels.items[kernel].region);
+/* The steps of one region, in the list's order, and who touches what. */
+typedef struct Steps {
+  int count;
+  Step *items;
+  Touches *touches; /* by buffer, in the order of steps */
+} Steps;
+
+/* ---- steps ---- */
+
+static void add_touch(Ordering *ordering, Steps *steps, int step, Id buffer, bool reads, bool writes, int region) {
+  Touches *touches = &steps->touches[buffer];
+  Touch *last = touches->count ? &touches->items[touches->count - 1] : NULL;
+  if (!last || last->step != step) PUSH(ordering->arena, &steps->items[step].buffers, buffer);
+  if (last && last->step == step && last->region == region) {
+    last->reads = last->reads || reads;
+    last->writes = last->writes || writes;
+  } else {
+    PUSH(ordering->arena, touches, ((Touch){step, reads, writes, region}));
+  }
 }
 
-static bool step_must_precede(const Plan *plan, const Step *first, const Step *second) {
-  for (int a = 0; a < plan->kernels.count; a++) {
-    if (!step_holds(plan, first, a)) continue;
-    for (int b = a + 1; b < plan->kernels.count; b++) {
-      if (step_holds(plan, second, b) && kernel_must_precede(plan, a, b)) return true;
+static void add_kernel(Ordering *ordering, Steps *steps, int step, const Kernel *kernel) {
+  for (int s = 0; s < kernel->stages.count; s++) {
+    const Stage *stage = &kernel->stages.items[s];
+    for (int k = 0; k < stage->scalars.count; k++) {
+      const Scalar *scalar = &stage->scalars.items[k];
+      if (scalar->op == SCALAR_LOAD) add_touch(ordering, steps, step, scalar->access->buffer, true, false, kernel->region);
+    }
+    for (int k = 0; k < stage->stores.count; k++) {
+      bool adds = stage->kind == STAGE_SCATTER;
+      add_touch(ordering, steps, step, stage->stores.items[k].access.buffer, adds, true, kernel->region);
     }
   }
-  return false;
 }
 
-/* The steps of a region in the list's order: a loop stands where its first kernel does. */
-static int find_steps(const Plan *plan, int region, Step *steps) {
-  int count = 0;
+/* A loop stands where its first kernel does. */
+static Steps find_steps(Ordering *ordering, int region) {
+  const Plan *plan = ordering->plan;
+  Steps steps = {.items = NEW_ARRAY(ordering->arena, Step, plan->kernels.count + 1),
+                 .touches = NEW_ARRAY(ordering->arena, Touches, plan->buffers.count)};
+  int *step_of_loop = NEW_ARRAY(ordering->arena, int, plan->regions.count + 1);
   for (int k = 0; k < plan->kernels.count; k++) {
-    int own = plan->kernels.items[k].region;
+    int own = plan->kernels.items[k].region, loop = -1;
     if (!region_holds(plan, region, own)) continue;
-    Step step = {.kernel = own == region ? k : -1};
-    while (own != region) {
-      step.region = own;
-      own = plan->regions.items[own].parent;
-    }
-    bool known = false;
-    for (int s = 0; s < count && step.kernel < 0; s++) known = known || steps[s].region == step.region;
-    if (!known) steps[count++] = step;
+    for (; own != region; own = plan->regions.items[own].parent) loop = own;
+    int step = loop >= 0 && step_of_loop[loop] ? step_of_loop[loop] - 1 : steps.count++;
+    if (loop >= 0) step_of_loop[loop] = step + 1;
+    steps.items[step].kernel = loop < 0 ? k : -1;
+    steps.items[step].region = loop;
+    add_kernel(ordering, &steps, step, &plan->kernels.items[k]);
   }
-  return count;
+  return steps;
 }
+
+/* ---- levels ---- */
+
+static bool conflict(const Touch *a, const Touch *b) {
+  /* two that only write one buffer write different parts of it (concat), but for a carry: it is set before its loop */
+  return (a->writes && b->reads) || (a->reads && b->writes) || (a->writes && b->writes && a->region != b->region);
+}
+
+/* The highest level of the steps before this one that must precede it, -1 without any; or, `later`, the lowest of those
+ * that it must precede, or `levels`. */
+static int level_beside(const Steps *steps, int step, bool later, int levels) {
+  int found = later ? levels : -1;
+  for (int k = 0; k < steps->items[step].buffers.count; k++) {
+    const Touches *touches = &steps->touches[steps->items[step].buffers.items[k]];
+    for (int own = 0; own < touches->count; own++) {
+      if (touches->items[own].step != step) continue;
+      for (int j = 0; j < touches->count; j++) {
+        const Touch *other = &touches->items[j];
+        if (later ? other->step <= step : other->step >= step) continue;
+        if (!conflict(&touches->items[own], other)) continue;
+        int level = steps->items[other->step].level;
+        found = later ? MIN(found, level) : MAX(found, level);
+      }
+    }
+  }
+  return found;
+}
+
+/* What sinking from its level to `level` saves: bytes times levels, of what begins with this step, less of what would now
+ * end with it. */
+static double gain_of_sinking(const Ordering *ordering, const Steps *steps, int step, int level) {
+  double gain = 0;
+  const Step *own = &steps->items[step];
+  for (int k = 0; k < own->buffers.count; k++) {
+    Id id = own->buffers.items[k];
+    if (ordering->plan->buffers.items[id].memory != MEMORY_ARENA) continue;
+    int first = level, last = -1; /* levels of other steps; an earlier touch comes first, a later one last */
+    for (int j = 0; j < steps->touches[id].count; j++) {
+      const Touch *other = &steps->touches[id].items[j];
+      if (other->step == step) continue;
+      first = MIN(first, steps->items[other->step].level);
+      last = MAX(last, steps->items[other->step].level);
+    }
+    if (last < 0) continue; /* nobody else's: it moves along */
+    double bytes = (double)buffer_bytes_at_bounds(ordering->plan, id);
+    gain += bytes * MAX(first - own->level, 0);
+    gain -= bytes * MAX(level - MAX(last, own->level), 0);
+  }
+  return gain;
+}
+
+static int find_levels(Ordering *ordering, Steps *steps) {
+  int levels = 0;
+  for (int k = 0; k < steps->count; k++) {
+    int after = ordering->one_by_one ? k - 1 : level_beside(steps, k, false, 0);
+    steps->items[k].level = after + 1;
+    levels = MAX(levels, after + 2);
+  }
+  for (int k = steps->count - 1; k >= 0 && !ordering->one_by_one; k--) {
+    if (steps->items[k].kernel < 0) continue;
+    int latest = level_beside(steps, k, true, levels) - 1;
+    if (gain_of_sinking(ordering, steps, k, latest) > 0) steps->items[k].level = latest;
+  }
+  return levels;
+}
+
+/* ---- launches ---- */
 
 static void order_region(Ordering *ordering, int region);
 
-static void add_kernels(Ordering *ordering, const Step *steps, int count, int level) {
+static void add_kernels(Ordering *ordering, const Steps *steps, int level) {
   Plan *plan = ordering->plan;
   Launch launch = {.kind = LAUNCH_KERNELS, .first = ordering->kernels.count, .turn = -1};
-  for (int k = 0; k < count; k++) {
-    if (steps[k].level != level || steps[k].kernel < 0) continue;
-    ordering->place[steps[k].kernel] = ordering->kernels.count;
-    PUSH(plan->module->arena, &ordering->kernels, plan->kernels.items[steps[k].kernel]);
+  for (int k = 0; k < steps->count; k++) {
+    const Step *step = &steps->items[k];
+    if (step->level == level && step->kernel >= 0) PUSH(ordering->arena, &ordering->kernels, step->kernel);
   }
   launch.count = ordering->kernels.count - launch.first;
   if (launch.count > 0) PUSH(plan->module->arena, &plan->launches, launch);
@@ -75,35 +174,42 @@ static void add_loop(Ordering *ordering, int region) {
 }
 
 static void order_region(Ordering *ordering, int region) {
-  Plan *plan = ordering->plan;
-  Step *steps = NEW_ARRAY(plan->module->arena, Step, plan->kernels.count + 1);
-  int count = find_steps(plan, region, steps), levels = 0;
-  for (int b = 0; b < count; b++) {
-    for (int a = 0; a < b; a++) {
-      if (steps[a].level >= steps[b].level && step_must_precede(plan, &steps[a], &steps[b])) {
-        steps[b].level = steps[a].level + 1;
-      }
-    }
-    levels = MAX(levels, steps[b].level + 1);
-  }
+  Steps steps = find_steps(ordering, region);
+  int levels = find_levels(ordering, &steps);
   for (int level = 0; level < levels; level++) {
-    add_kernels(ordering, steps, count, level);
-    for (int k = 0; k < count; k++) {
-      if (steps[k].level == level && steps[k].kernel < 0) add_loop(ordering, steps[k].region);
+    add_kernels(ordering, &steps, level);
+    for (int k = 0; k < steps.count; k++) {
+      if (steps.items[k].level == level && steps.items[k].kernel < 0) add_loop(ordering, steps.items[k].region);
     }
   }
 }
 
-void plan_order(Plan *plan) {
-  Ordering ordering = {.plan = plan};
-  ordering.place = NEW_ARRAY(plan->module->arena, int, plan->kernels.count + 1);
-  plan->launches.count = 0;
-  order_region(&ordering, 0);
+/* Kernels in the order of their launches. */
+static void permute_kernels(Ordering *ordering) {
+  Plan *plan = ordering->plan;
+  int *place = NEW_ARRAY(ordering->arena, int, plan->kernels.count + 1);
+  const Kernel *old = arena_copy(ordering->arena, plan->kernels.items, (size_t)plan->kernels.count * sizeof *old);
+  for (int k = 0; k < ordering->kernels.count; k++) {
+    place[ordering->kernels.items[k]] = k;
+    plan->kernels.items[k] = old[ordering->kernels.items[k]];
+  }
   for (Id id = 1; id < plan->buffers.count; id++) {
     Buffer *buffer = &plan->buffers.items[id];
-    if (buffer->memory == MEMORY_LOCAL) buffer->index = ordering.place[buffer->index];
+    if (buffer->memory == MEMORY_LOCAL) buffer->index = place[buffer->index];
   }
-  plan->kernels.items = ordering.kernels.items;
-  plan->kernels.count = ordering.kernels.count;
-  plan->kernels.capacity = ordering.kernels.capacity;
+}
+
+static void order(Plan *plan, bool one_by_one) {
+  Arena *arena = arena_new();
+  Ordering ordering = {.plan = plan, .arena = arena, .one_by_one = one_by_one};
+  plan->launches.count = 0;
+  order_region(&ordering, 0);
+  permute_kernels(&ordering);
+  arena_free(arena);
+}
+
+void plan_order(Plan *plan) {
+  order(plan, true);
+  plan->one_by_one_bytes = plan_largest_live(plan, NULL);
+  order(plan, false);
 }

@@ -34,6 +34,15 @@ void plan_schedule(Plan *plan, const TargetCosts *costs);
 void plan_order(Plan *plan);
 void pass_memory(Plan *plan);
 
+/* lives.c: of a plan with launches, from the first that touches a buffer to the last; -1: none does. */
+typedef struct Life {
+  int first, last;
+} Life;
+Life *plan_lives(const Plan *plan, Arena *arena);                            /* by buffer */
+int64_t buffer_bytes_at_bounds(const Plan *plan, Id buffer);                 /* at most 2^40 */
+int64_t *plan_live_bytes(const Plan *plan, const Life *lives, Arena *arena); /* alive at each launch */
+int64_t plan_largest_live(const Plan *plan, int *where);                     /* where: that launch, or NULL */
+
 /* What must come before what: between the kernels of a plan (by index). before(a, b): b reads what a writes, writes what
  * a reads, or writes what a writes, and a comes first in the plan's list. */
 bool kernel_must_precede(const Plan *plan, int a, int b);
