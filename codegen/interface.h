@@ -24,9 +24,6 @@ bool interface_verify(const Module *module, Failure *failure);
 
 const Place *place_of_user(const Place *place); /* the user's own that led here; else the place itself */
 
-void kernel_lines(const Kernel *kernel, Text *out);    /* "lenet.nn:5,6,9-12, blocks.nn:3" */
-const Dim *kernel_flops(const Plan *plan, int kernel); /* NULL beyond 64 bits; so are the next two */
-const Dim *kernel_bytes(const Plan *plan, int kernel);
-const Dim *kernel_effort(const Plan *plan, int kernel); /* how long it takes, in flops of a contraction */
+void kernel_lines(const Kernel *kernel, Text *out); /* "lenet.nn:5,6,9-12, blocks.nn:3" */
 
 #endif

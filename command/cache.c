@@ -56,7 +56,8 @@ Cached cache_find(Arena *arena, const Program *program, const Settings *settings
   bool none = settings->no_cache || (cuda && getenv("NNC_NVRTC"));
   const char *folder = none ? NULL : folder_of_cache(arena);
   if (!folder || !add_program(&cached.key) || !codegen_circumstances(&codegen, &cached.key)) return cached;
-  text_add(&cached.key, "no-fuse %d, passed %d\n", settings->no_fuse, program->passed);
+  text_add(&cached.key, "no-fuse %d, passed %d, memory %lld\n", settings->no_fuse, program->passed,
+           (long long)settings->memory);
   if (cuda) text_add(&cached.key, "cuda %s\n", settings->gpu ? settings->gpu : cuda_default_architectures);
   add_sources(program->module, &cached.key);
   uint64_t hash = hash_bytes(cached.key.bytes, cached.key.length);

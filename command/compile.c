@@ -5,6 +5,7 @@
 #include "command/compile.h"
 
 #include "codegen/cuda/cuda.h"
+#include "command/bounded.h"
 #include "command/commands.h"
 #include "command/tensor.h"
 
@@ -290,6 +291,15 @@ static bool compile_cuda(Compile *compile, Failure *failure) {
   return good;
 }
 
+static void tell_memory(const Program *program) {
+  for (int k = 0; program->plans && k < program->module->entries.count; k++) {
+    Text text = {0};
+    bounded_tell(program->plans[k], &text);
+    if (text.length) fprintf(stderr, "%s: %s\n", program->module->entries.items[k]->name, text.bytes);
+    text_free(&text);
+  }
+}
+
 static int run_compile(Arena *arena, Settings *settings, Failure *failure) {
   Compile compile = {.arena = arena, .settings = settings};
   const Kind *kind = NULL;
@@ -302,6 +312,7 @@ static int run_compile(Arena *arena, Settings *settings, Failure *failure) {
   if (!program_read(arena, settings->words.items[0], settings->set, &pipeline, &compile.program, failure))
     return failure->code;
   if (!program_fits(&compile.program, kind, settings, failure)) return failure->code;
+  if (!settings->quiet) tell_memory(&compile.program);
   compile.codegen = program_codegen(&compile.program, settings);
   bool good = true;
   if (target_is_cuda(settings)) compile.codegen.cuda = &compile.cuda;
@@ -326,6 +337,7 @@ static const Option options[] = {
     OPTION_SET,
     OPTIONS_OF_TARGETS,
     FLAG("no-fuse", 0, no_fuse, "compiles each op to a kernel of its own"),
+    OPTION_MEMORY,
     FLAG("debug", 'g', debug_lines, "puts the .nn lines into the object's debug information"),
     TEXT("dump", 0, dump, "PASS", "prints the graphs or plans after this pass"),
     TEXT("stop-after", 0, stop_after, "PASS", "stops there, and prints what was reached"),

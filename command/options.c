@@ -27,6 +27,19 @@ bool number_from_text(const char *text, double *number) {
   return true;
 }
 
+bool bytes_from_text(const char *text, int64_t *bytes) {
+  static const char units[] = "KMGT";
+  char *end;
+  double value = strtod(text, &end);
+  if (end == text) return false;
+  const char *unit = *end ? strchr(units, *end) : NULL;
+  if (unit) value *= (double)((int64_t)1 << (10 * (unit - units + 1)));
+  if (unit ? end[1] : *end) return false;
+  if (!(value >= 1 && value <= 0x1p60)) return false;
+  *bytes = (int64_t)value;
+  return true;
+}
+
 static bool set_option(const Option *option, Settings *settings, const char *value, Failure *failure) {
   char *at = (char *)settings + option->at;
   switch (option->kind) {
@@ -40,6 +53,11 @@ static bool set_option(const Option *option, Settings *settings, const char *val
       return fail(failure, EXIT_INPUT, "--%s: '%.100s' is not a whole number from %lld to %lld", option->name, value,
                   (long long)option->low, (long long)option->high);
     }
+    break;
+  case OPTION_BYTES:
+    if (!bytes_from_text(value, (int64_t *)at))
+      return fail(failure, EXIT_INPUT, "--%s: '%.100s' is not a number of bytes, like 65536, 64M or 1.5G", option->name,
+                  value);
     break;
   case OPTION_FRACTION:
     if (!number_from_text(value, (double *)at) || !(*(double *)at >= 0 && *(double *)at < 1))

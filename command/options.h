@@ -13,13 +13,13 @@ typedef struct Settings {
   bool debug_lines;
   const char *output, *emit, *set, *target, *gpu, *cpu, *triple, *dump, *stop_after;
   const char *state, *save, *resume, *label, *step, *test, *watch, *shuffle, *log, *plot, *report, *columns, *svg, *mark;
-  int64_t threads, seed, epochs, batch, patience, every, test_every, rows, repeat;
+  int64_t threads, seed, epochs, batch, patience, every, test_every, rows, repeat, memory;
   double valid;
   bool seed_given;
   Vec(const char *) words;
 } Settings;
 
-typedef enum OptionKind { OPTION_FLAG, OPTION_TEXT, OPTION_WHOLE, OPTION_FRACTION } OptionKind;
+typedef enum OptionKind { OPTION_FLAG, OPTION_TEXT, OPTION_WHOLE, OPTION_FRACTION, OPTION_BYTES } OptionKind;
 typedef struct Option {
   const char *name;
   char letter; /* 0: none */
@@ -47,6 +47,7 @@ typedef struct Command {
 #define TEXT(name, letter, member, value, help) {name, letter, OPTION_TEXT, SETTING(member), value, help, 0, 0, 0}
 #define WHOLE(name, letter, member, value, low, high, help)                                                                \
   {name, letter, OPTION_WHOLE, SETTING(member), value, help, low, high, 0}
+#define BYTES(name, member, help) {name, 0, OPTION_BYTES, SETTING(member), "BYTES", help, 0, 0, 0}
 #define FRACTION(name, letter, member, value, help) {name, letter, OPTION_FRACTION, SETTING(member), value, help, 0, 0, 0}
 
 /* The options that many commands take, to be put into their tables. */
@@ -58,10 +59,14 @@ typedef struct Command {
       TEXT("gpu", 0, gpu, "ARCH,...", "for cuda: kinds of GPU (default: sm_80,sm_90a), and PTX for later ones")
 #define OPTION_SET                                                                                                         \
   TEXT("set", 0, set, "CONSTANTS", "other values for constants of the model's file: --set 'hidden = 64; rate = 0.5'")
+#define OPTION_MEMORY                                                                                                      \
+  BYTES("mem", memory,                                                                                                     \
+        "bounds each entry's scratch with one worker (64M, 1.5G); some values are\n"                                       \
+        "then computed again instead of being kept")
 #define OPTIONS_OF_MACHINES                                                                                                \
   WHOLE("threads", 0, threads, "K", 1, 1024, "worker threads (default: all processors); results do not depend on it"),     \
       TEXT("cpu", 0, cpu, "NAME", "the processor to compile for (default: native)"), OPTION_SET, OPTIONS_OF_TARGETS,       \
-      FLAG("no-fuse", 0, no_fuse, "compiles each op to a kernel of its own"),                                              \
+      FLAG("no-fuse", 0, no_fuse, "compiles each op to a kernel of its own"), OPTION_MEMORY,                               \
       FLAG("no-cache", 0, no_cache, "compiles anew, and keeps nothing in the cache folder")
 #define OPTIONS_OF_INTERPRETING                                                                                            \
   FLAG("interpret", 0, interpret, "interprets the model instead of compiling it"),                                         \
@@ -76,5 +81,7 @@ void options_help(const Command *command, FILE *out);
 /* A whole number from low to high, or a number; the text must be that and nothing else. */
 bool whole_from_text(const char *text, int64_t low, int64_t high, int64_t *number);
 bool number_from_text(const char *text, double *number);
+/* "4096", "64M", "1.5G": K, M, G and T are powers of 1024. */
+bool bytes_from_text(const char *text, int64_t *bytes);
 
 #endif

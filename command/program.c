@@ -2,6 +2,7 @@
  * dump can be cut down by hand and run. */
 #include "command/program.h"
 
+#include "command/bounded.h"
 #include "command/tensor.h"
 #include "frontend/frontend.h"
 
@@ -84,19 +85,16 @@ static Source *source_of_constants(Arena *arena, const char *constants) {
   return source;
 }
 
-static Module *read_module(Arena *arena, Diagnostics *diagnostics, const char *constants, Program *program,
-                           Failure *failure) {
-  Source *source = NEW(arena, Source);
-  if (!read_source(arena, program->path, source, failure)) return NULL;
+Module *program_parse(Arena *arena, Diagnostics *diagnostics, const Source *source, Program *program, Failure *failure) {
   Module *module = NULL;
   Form form = form_of(program->path, source);
-  if (constants && form != FORM_PROGRAM) {
+  if (program->constants && form != FORM_PROGRAM) {
     fail(failure, EXIT_INPUT, "%.300s: a %s has no constants any more; give --set the .nn file", program->path,
          form == FORM_GRAPH ? "graph" : "plan");
     return NULL;
   }
   switch (form) {
-  case FORM_PROGRAM: return build_source(arena, diagnostics, source, source_of_constants(arena, constants));
+  case FORM_PROGRAM: return build_source(arena, diagnostics, source, source_of_constants(arena, program->constants));
   case FORM_GRAPH: module = module_read(arena, diagnostics, source); break;
   case FORM_PLAN: module = read_plans(arena, diagnostics, source, program, failure); break;
   }
@@ -111,9 +109,12 @@ void program_report(Program *program) {
 }
 
 bool program_open(Arena *arena, const char *path, const char *constants, Program *program, Failure *failure) {
-  *program = (Program){.path = path};
+  *program = (Program){.path = path, .constants = constants};
   Diagnostics *diagnostics = diagnostics_new(arena);
-  program->module = read_module(arena, diagnostics, constants, program, failure);
+  Source *source = NEW(arena, Source);
+  if (read_source(arena, path, source, failure))
+    program->module = program_parse(arena, diagnostics, source, program, failure);
+  program->source = source;
   if (!program->module || diagnostics_errors(diagnostics) > 0) {
     diagnostics_print(diagnostics, stderr);
     if (!failure->code) failure->code = EXIT_INPUT;
@@ -137,7 +138,7 @@ bool program_run(Program *program, const PipelineOptions *pipeline, Failure *fai
   fflush(stdout);
   program_report(program);
   if (!good && !failure->code) failure->code = EXIT_INPUT;
-  return good;
+  return good && bounded_check(program, pipeline, failure);
 }
 
 bool program_read(Arena *arena, const char *path, const char *constants, const PipelineOptions *pipeline, Program *program,
@@ -158,6 +159,8 @@ CodegenOptions program_codegen(const Program *program, const Settings *settings)
 bool target_is_cuda(const Settings *settings) { return settings->target && strcmp(settings->target, "cuda") == 0; }
 
 bool target_known(const Settings *settings, Failure *failure) {
+  if (target_is_cuda(settings) && settings->memory)
+    return fail(failure, EXIT_INPUT, "--mem bounds scratch on the processor; with --target cuda it can't be given");
   if (!settings->target || target_is_cuda(settings) || strcmp(settings->target, "cpu") == 0) return true;
   return fail(failure, EXIT_INPUT, "--target %.100s: nnc compiles for cpu and cuda", settings->target);
 }
@@ -165,6 +168,7 @@ bool target_known(const Settings *settings, Failure *failure) {
 PipelineOptions program_pipeline(const Settings *settings) {
   PipelineOptions pipeline = default_pipeline;
   pipeline.unfused = settings->no_fuse;
+  pipeline.memory = settings->memory;
   pipeline.time = settings->verbose;
   pipeline.out = stderr;
   pipeline.costs = target_is_cuda(settings) ? &cuda_costs : &default_costs;

@@ -10,6 +10,8 @@
 
 typedef struct Program {
   const char *path;
+  const Source *source;  /* of the path itself */
+  const char *constants; /* of --set, or NULL */
   Module *module;
   uint64_t hash;       /* of the sources' bytes, imports and prelude included */
   Graph **interpreted; /* one for each entry: what the interpreter runs; NULL where the model came as a plan */
@@ -27,6 +29,9 @@ bool program_read(Arena *arena, const char *path, const char *constants, const P
 /* Its two halves. The pipeline goes on from where it stopped the last time. */
 bool program_open(Arena *arena, const char *path, const char *constants, Program *program, Failure *failure);
 bool program_run(Program *program, const PipelineOptions *pipeline, Failure *failure);
+/* The module of a text, be it a program, a graph or a plan (whose plans go into `program`); NULL with errors in the
+ * diagnostics or a failure. */
+Module *program_parse(Arena *arena, Diagnostics *diagnostics, const Source *source, Program *program, Failure *failure);
 /* Prints diagnostics, once; for who does without program_run. */
 void program_report(Program *program);
 CodegenOptions program_codegen(const Program *program, const Settings *settings);

@@ -1,5 +1,6 @@
 /* nnc show: what is in a model, for people and, with --json, for programs. */
 #include "command/arguments.h"
+#include "command/bounded.h"
 #include "command/commands.h"
 #include "command/flops.h"
 #include "command/layer_use.h"
@@ -72,7 +73,7 @@ static const char *flops_text(Arena *arena, double flops) {
   return arena_format(arena, "%.3g %s", flops / units[unit].of, units[unit].name);
 }
 
-static void print_memory(Arena *arena, Machine *machine, int index) {
+static void print_memory(Arena *arena, Machine *machine, const Settings *settings, int index) {
   const MachineEntry *entry = &machine->entries[index];
   int64_t *dims = dims_at_bounds(arena, machine);
   size_t one = machine->model->entries[index].scratch(dims, 1), all = machine->functions->scratch(machine, index, dims);
@@ -80,6 +81,11 @@ static void print_memory(Arena *arena, Machine *machine, int index) {
          counted(arena, entry->nlaunches, "launch"), grouped(arena, (int64_t)one));
   if (machine->workers > 1) printf(", %s with %d", grouped(arena, (int64_t)all), machine->workers);
   printf("\n");
+  const Plan *plan = settings->memory ? machine_plan(machine, settings, index) : NULL;
+  Text text = {0};
+  if (plan) bounded_tell(plan, &text);
+  if (text.length) printf("       --mem: %s\n", text.bytes);
+  text_free(&text);
 }
 
 static void print_entry(Arena *arena, Machine *machine, const Settings *settings, int index) {
@@ -89,7 +95,7 @@ static void print_entry(Arena *arena, Machine *machine, const Settings *settings
   printf(")%s", entry->nresults ? " -> (" : "");
   print_values(entry->results, entry->nresults);
   printf("%s%s\n", entry->nresults ? ")" : "", entry->draws ? "   draws: takes a seed" : "");
-  if (machine->compiled) print_memory(arena, machine, index);
+  if (machine->compiled) print_memory(arena, machine, settings, index);
   double flops = flops_at_bounds(arena, machine, settings, index);
   if (flops > 0) printf("       %s at the bounds\n", flops_text(arena, flops));
 }

@@ -41,6 +41,7 @@ static const char *fraction_text(Arena *arena, double fraction) {
 static const char *flag_text(Arena *arena, const Settings *settings, int flag) {
   const char *at = (const char *)settings + flags[flag].at;
   switch (flags[flag].kind) {
+  case OPTION_BYTES: break; /* of no flag that is kept */
   case OPTION_FLAG: return *(const bool *)at ? "yes" : NULL;
   case OPTION_TEXT: return *(const char *const *)at;
   case OPTION_FRACTION: return *(const double *)at > 0 ? fraction_text(arena, *(const double *)at) : NULL;
@@ -52,6 +53,7 @@ static const char *flag_text(Arena *arena, const Settings *settings, int flag) {
 static bool set_flag(Settings *settings, int flag, const char *text) {
   char *at = (char *)settings + flags[flag].at;
   switch (flags[flag].kind) {
+  case OPTION_BYTES: break; /* of no flag that is kept */
   case OPTION_FLAG: *(bool *)at = true; return true;
   case OPTION_TEXT: *(const char **)at = text; return true;
   case OPTION_FRACTION: return number_from_text(text, (double *)at) && *(double *)at > 0 && *(double *)at < 1;

@@ -94,7 +94,8 @@ typedef struct Source {
   const char *name; /* as the user typed it; "prelude.nn" for the prelude */
   const char *text; /* zero-terminated */
   size_t length;
-  bool users; /* false for the prelude: a place in it becomes a note */
+  bool users;        /* false for the prelude: a place in it becomes a note */
+  int64_t first_dim; /* not 0: the first dim that it declares is read with this as its bound, to try a smaller one */
 } Source;
 
 /* Where something was written: a byte offset, and, inside a def, the call that led there. */

@@ -20,6 +20,8 @@ Module *module_new(Arena *arena, Diagnostics *diagnostics, const char *name) {
 
 int module_add_dim(Module *module, const char *name, int64_t low, int64_t high, int64_t step, const Place *place) {
   DimSymbol symbol = {.name = intern(name), .low = low, .high = high, .step = step, .place = place};
+  bool first = module->dims.count == 0 && place && place->source && place->source->first_dim > 0;
+  if (first) symbol.high = place->source->first_dim;
   PUSH(module->arena, &module->dims, symbol);
   return module->dims.count - 1;
 }

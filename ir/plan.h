@@ -155,6 +155,14 @@ typedef struct Launch {
   bool reverse;
 } Launch;
 
+/* What is made again instead of being kept, since memory is bounded. */
+typedef struct Again {
+  int64_t before, needs; /* bytes of scratch without it and with it, at the bounds, with one worker */
+  int64_t flops, bytes;
+  int kernels;
+  bool fits;
+} Again;
+
 /* One entry, planned. */
 typedef struct Plan {
   Module *module;
@@ -168,6 +176,7 @@ typedef struct Plan {
   int64_t one_by_one_bytes; /* the same if kernels ran one by one, in the order of the program; 0: not known */
   int64_t local_bytes;      /* the largest sum of LOCAL bytes of a kernel: per worker */
   bool at_once;      /* a GPU does all launches as one, with barriers of all its blocks: each is too short for its own */
+  Again again;       /* where scratch is bounded */
   const char *after; /* the last pass that ran, where others are still to come; NULL: it is complete */
 } Plan;
 
@@ -191,7 +200,10 @@ const Dim *buffer_bytes(const Plan *plan, const Type *type); /* rounded up to 64
 /* Bytes that one task of this kernel needs for its locals; each rounded up to 64. */
 int64_t kernel_local_bytes(const Plan *plan, int kernel);
 int64_t buffer_tile_bytes(const Plan *plan, Id local);
-const Dim *kernel_task_count(const Plan *plan, int kernel); /* product of ceil(extent / tile) */
+const Dim *kernel_flops(const Plan *plan, const Kernel *kernel); /* NULL beyond 64 bits; so are the next two */
+const Dim *kernel_bytes(const Plan *plan, const Kernel *kernel);
+const Dim *kernel_effort(const Plan *plan, const Kernel *kernel); /* how long it takes, in flops of a contraction */
+const Dim *kernel_task_count(const Plan *plan, int kernel);       /* product of ceil(extent / tile) */
 bool access_always_inside(const Plan *plan, const Stage *stage, const Access *access);
 /* The element offset of an access as base + sum over loops of stride * loop, when every axis has divisor 1 and no index;
  * false otherwise. Strides are constants or sizes: they are Dims. Those of a LOCAL are its storage's: there each task loop

@@ -44,6 +44,7 @@ extern const struct TargetCosts default_costs, cuda_costs; /* what the passes mu
 /* Told after a pass what it left: all entries' graphs in the module, and from `lower` on their plans. */
 typedef void (*PassHook)(void *user, Module *module, Pass pass, struct Plan *const *plans);
 typedef struct PipelineOptions {
+  int64_t memory;  /* --mem: what an entry's scratch may take with one worker, at the bounds; 0: what it wants */
   bool unfused;    /* --no-fuse: each op its own kernel */
   bool verify;     /* check after every pass; a fault is a bug() that names the pass */
   Pass stop_after; /* PASS_COUNT: none */

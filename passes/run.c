@@ -75,6 +75,12 @@ static void run_order(Pipeline *pipeline) {
   for (int k = 0; k < pipeline->module->entries.count; k++) plan_order(pipeline->plans[k]);
 }
 
+static void run_recompute(Pipeline *pipeline) {
+  for (int k = 0; k < pipeline->module->entries.count && pipeline->options->memory > 0; k++) {
+    plan_recompute(pipeline->plans[k], pipeline->options->memory);
+  }
+}
+
 static void run_memory(Pipeline *pipeline) {
   for (int k = 0; k < pipeline->module->entries.count; k++) pass_memory(pipeline->plans[k]);
 }

@@ -143,7 +143,8 @@ static LLVMValueRef describe_kernels(Object *object, const Plan *plan) {
     Text lines = {0};
     kernel_lines(kernel, &lines);
     LLVMValueRef fields[] = {glue_string(object, kernel->name), text_string(object, &lines),
-                             dim_string(object, kernel_flops(plan, k)), dim_string(object, kernel_bytes(plan, k))};
+                             dim_string(object, kernel_flops(plan, kernel)),
+                             dim_string(object, kernel_bytes(plan, kernel))};
     items[k] = glue_struct(object, fields, COUNT_OF(fields));
   }
   return struct_table(object, items, plan->kernels.count, "kernels");

@@ -261,7 +261,7 @@ static void fill_counts(Writing *writing, LLVMValueRef counts, LLVMValueRef exte
     const Launch *launch = &plan->launches.items[k];
     const Dim *extent = launch->kind == LAUNCH_LOOP ? launch->trips : dim_constant(plan->module, 0);
     for (int j = 0; launch->kind == LAUNCH_KERNELS && extent && j < launch->count; j++) {
-      const Dim *effort = kernel_effort(plan, launch->first + j);
+      const Dim *effort = kernel_effort(plan, &plan->kernels.items[launch->first + j]);
       extent = effort ? dim_add(plan->module, extent, effort) : NULL;
     }
     glue_store(object, extent ? glue_size(object, extent) : glue_long(object, INT64_MAX), extents, 8 * (int64_t)k);

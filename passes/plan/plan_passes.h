@@ -32,7 +32,14 @@ void plans_panels(Module *module, Plan *const *plans, int count, const TargetCos
 void plan_schedule(Plan *plan, const TargetCosts *costs);
 /* Puts kernels into launches: as early as what they read is there and what they overwrite was read. */
 void plan_order(Plan *plan);
+/* Makes values again instead of keeping them, until scratch with one worker fits into so many bytes; plan->again tells
+ * whether it does, and at what cost. */
+void plan_recompute(Plan *plan, int64_t bytes);
 void pass_memory(Plan *plan);
+
+/* slice.c: the part of a kernel that makes the wanted buffers, and of locals (which are marked too) what these need. Made in
+ * this arena; it reads the same buffers and locals. */
+Kernel kernel_slice(const Plan *plan, const Kernel *from, bool *wanted, Arena *arena);
 
 /* lives.c: of a plan with launches, from the first that touches a buffer to the last; -1: none does. */
 typedef struct Life {
