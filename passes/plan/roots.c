@@ -41,10 +41,17 @@ static double space_at_bounds(const Space *space) {
   return count;
 }
 
-/* True if this reader reads elements of the operand more than once. */
-static bool reads_again(const Graph *graph, const Node *reader, Id operand) {
-  double elements = count_at_bounds(graph_type(graph, operand));
-  if (reader->space) return space_at_bounds(reader->space) > elements;
+/* Of so many points of an iteration space, one reads this operand: divisions are exact at the others' neighbours only. */
+static double points_of_read(const Map *map) {
+  double points = 1;
+  for (int k = 0; k < map->naxes; k++) points *= (double)map->axis[k].divisor;
+  return points;
+}
+
+/* True if this reader reads elements of operand k more than once. */
+static bool reads_again(const Graph *graph, const Node *reader, int k) {
+  double elements = count_at_bounds(graph_type(graph, reader->operands[k]));
+  if (reader->space) return space_at_bounds(reader->space) > elements * points_of_read(&reader->space->map[k]);
   return reader->op == OP_gather;
 }
 
@@ -75,7 +82,7 @@ static int *count_readers(const Lowering *lowering) {
     bool passes = (node->op == OP_view || node->op == OP_reshape || node->op == OP_stop) && !lowering->root[id];
     for (int k = 0; k < node->noperands; k++) {
       int times = passes ? MAX(readers[id], 1) : 1;
-      if (reads_again(graph, node, node->operands[k])) times++;
+      if (reads_again(graph, node, k)) times++;
       readers[node->operands[k]] += times;
     }
   }
