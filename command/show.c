@@ -238,6 +238,7 @@ static void add_memory(cJSON *item, const Plan *plan) {
   }
   cJSON_AddNumberToObject(item, "arena_bytes", (double)plan->arena_bytes);
   cJSON_AddNumberToObject(item, "live_bytes", (double)plan->live_bytes);
+  cJSON_AddNumberToObject(item, "one_by_one_bytes", (double)plan->one_by_one_bytes); /* the same in the program's order */
   cJSON_AddNumberToObject(item, "buffer_bytes", buffers);
   cJSON_AddNumberToObject(item, "worker_bytes", (double)plan->local_bytes);
 }

@@ -165,17 +165,17 @@ static bool check_graph(Check *check, const char *way, const Graph *graph) {
   return interpret(&run, &failure) ? compare(check, way, &outcome) : failed(check, way, &failure);
 }
 
-static bool check_plan(Check *check, const char *way, const Plan *plan) {
-  Outcome outcome = outcome_new(check);
-  Run run = run_of(check, plan->graph, &outcome);
+static bool check_plan(Check *check, const char *way, const Plan *plan, Outcome *outcome) {
+  *outcome = outcome_new(check);
+  Run run = run_of(check, plan->graph, outcome);
   Failure failure = {0};
-  return plan_run(plan, &run, &failure) ? compare(check, way, &outcome) : failed(check, way, &failure);
+  return plan_run(plan, &run, &failure) ? compare(check, way, outcome) : failed(check, way, &failure);
 }
 
 /* ---- compiled ---- */
 
-/* Two threads must give what one gave, to the bit. */
-static bool same_bits(const Check *check, const char *way, const Outcome *one, const Outcome *two) {
+/* What must give the same to the bit: two threads and one, in little memory and in much. */
+static bool same_bits(const Check *check, const char *way, const char *other, const Outcome *one, const Outcome *two) {
   int nresults = check->called->results.count, nstates = check->module->symbols.count;
   for (int k = 0; k < nresults + nstates; k++) {
     const Array *a = k < nresults ? &one->results[k] : &one->states[k - nresults];
@@ -183,7 +183,7 @@ static bool same_bits(const Check *check, const char *way, const Outcome *one, c
     if (memcmp(a->data, b->data, (size_t)array_count(a) * array_element_bytes(a)) == 0) continue;
     const char *name =
         k < nresults ? check->called->results.items[k].name : check->module->symbols.items[k - nresults].name;
-    text_add(check->why, "%s, N=%lld: two threads give other bits of %s %s", way, (long long)check->inputs.dims[0],
+    text_add(check->why, "%s, N=%lld: %s gives other bits of %s %s", way, (long long)check->inputs.dims[0], other,
              check->graph->name, name);
     return false;
   }
@@ -202,7 +202,7 @@ static bool check_code(Check *check, const Code *code) {
   if (!compiled_run(code->loaded, check->entry, &run, 1, &failure)) return failed(check, code->way, &failure);
   if (!compare(check, code->way, &one)) return false;
   if (!compiled_run(code->loaded, check->entry, &again, 2, &failure)) return failed(check, code->way, &failure);
-  return same_bits(check, code->way, &one, &two);
+  return same_bits(check, code->way, "a second thread", &one, &two);
 }
 
 /* Chooses between ways by the module's name, which a seed gives and cutting leaves. */
@@ -262,8 +262,9 @@ static void unload_codes(Code codes[CODES]) {
 
 /* ---- the whole ---- */
 
-enum { FUSED, UNFUSED, FOR_CUDA, PLANS };
-static const char *const plan_ways[PLANS] = {"plan, fused", "plan, unfused", "plan, for CUDA"};
+enum { FUSED, UNFUSED, BOUNDED, FOR_CUDA, PLANS };
+static const char *const plan_ways[PLANS] = {"plan, fused", "plan, unfused", "plan, unfused, in as little memory as can be",
+                                             "plan, for CUDA"};
 typedef struct Ways {
   Plan **plans[PLANS]; /* by entry */
   Symbol *symbols[PLANS];
@@ -305,7 +306,8 @@ static bool make_ways(Check *check, Graph *const *graphs, Ways *ways) {
   for (int way = 0; way < PLANS; way++) {
     PipelineOptions options = default_pipeline;
     options.verify = true;
-    options.unfused = way == UNFUSED;
+    options.unfused = way == UNFUSED || way == BOUNDED; /* which leaves more to be made again */
+    options.memory = way == BOUNDED;                    /* a byte is never enough, so that all is made again that can be */
     options.costs = way == FOR_CUDA ? &gpu : &costs;
     set_entries(check, graphs);
     module_canonical(check->module);
@@ -333,10 +335,12 @@ static bool check_at(Check *check, const Ways *ways, int64_t n) {
   Decisions *decisions = check->telling ? &none : &check->decisions[entry];
   if (!bound_values(check, decisions, &check->plain, &failure)) return failed(check, "in f64", &failure);
   bool good = check_graph(check, "interpreted", check->called) && check_graph(check, "optimised", ways->optimised[entry]);
+  Outcome outcomes[PLANS];
   for (int way = 0; way < PLANS && good; way++) {
     set_symbols(check, ways->symbols[way]);
-    good = check_plan(check, plan_ways[way], ways->plans[way][entry]);
+    good = check_plan(check, plan_ways[way], ways->plans[way][entry], &outcomes[way]);
   }
+  good = good && same_bits(check, plan_ways[UNFUSED], "little memory", &outcomes[UNFUSED], &outcomes[BOUNDED]);
   for (int k = 0; k < CODES && good; k++) good = !ways->codes[k].loaded || check_code(check, &ways->codes[k]);
   return good;
 }
