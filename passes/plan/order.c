@@ -133,6 +133,16 @@ static double gain_of_sinking(const Ordering *ordering, const Steps *steps, int 
   return gain;
 }
 
+/* The last level up to this one at which other kernels run: sinking must not make a launch more. */
+static int last_shared_level(const Steps *steps, int step, int level) {
+  int found = steps->items[step].level;
+  for (int k = 0; k < steps->count; k++) {
+    bool beside = k != step && steps->items[k].kernel >= 0 && steps->items[k].level <= level;
+    if (beside) found = MAX(found, steps->items[k].level);
+  }
+  return found;
+}
+
 static int find_levels(Ordering *ordering, Steps *steps) {
   int levels = 0;
   for (int k = 0; k < steps->count; k++) {
@@ -142,7 +152,7 @@ static int find_levels(Ordering *ordering, Steps *steps) {
   }
   for (int k = steps->count - 1; k >= 0 && !ordering->one_by_one; k--) {
     if (steps->items[k].kernel < 0) continue;
-    int latest = level_beside(steps, k, true, levels) - 1;
+    int latest = last_shared_level(steps, k, level_beside(steps, k, true, levels) - 1);
     if (gain_of_sinking(ordering, steps, k, latest) > 0) steps->items[k].level = latest;
   }
   return levels;

@@ -108,7 +108,8 @@ static void test_diagnostics(void **state) {
   Diagnostics *diagnostics = diagnostics_new(arena);
   static const char users[] = "model m\n\n  relu(x + y)\nlayer b = Basic(256)\n\t\xC3\xA9 + \x01\xFF q\n";
   static const char ours[] = "def dense =\n  x @ w\n";
-  Source user = {"m.nn", users, sizeof users - 1, true}, prelude = {"prelude.nn", ours, sizeof ours - 1, false};
+  Source user = {.name = "m.nn", .text = users, .length = sizeof users - 1, .users = true};
+  Source prelude = {.name = "prelude.nn", .text = ours, .length = sizeof ours - 1};
   Place call = {&user, 33, NULL, NULL};
   Place inner = {&user, 18, &call, "Basic(256)"};
   Place deep = {&prelude, 16, &inner, "dense(4)"};

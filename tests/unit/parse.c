@@ -11,7 +11,7 @@
 
 static File *parse_text(Arena *arena, Diagnostics *diagnostics, const char *text, size_t length) {
   Source *source = NEW(arena, Source);
-  *source = (Source){"t.nn", text, length, true};
+  *source = (Source){.name = "t.nn", .text = text, .length = length, .users = true};
   return parse_source(arena, diagnostics, source);
 }
 
