@@ -58,7 +58,9 @@ Cached cache_find(Arena *arena, const Program *program, const Settings *settings
   if (!folder || !add_program(&cached.key) || !codegen_circumstances(&codegen, &cached.key)) return cached;
   text_add(&cached.key, "no-fuse %d, passed %d, memory %lld\n", settings->no_fuse, program->passed,
            (long long)settings->memory);
-  if (cuda) text_add(&cached.key, "cuda %s\n", settings->gpu ? settings->gpu : cuda_default_architectures);
+  if (cuda)
+    text_add(&cached.key, "cuda %s %s\n", settings->gpu ? settings->gpu : cuda_default_architectures,
+             precision_info[settings_precision(settings)].name);
   add_sources(program->module, &cached.key);
   uint64_t hash = hash_bytes(cached.key.bytes, cached.key.length);
   cached.path = arena_format(arena, "%s/%s.%016llx", folder, program->module->name, (unsigned long long)hash);

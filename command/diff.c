@@ -177,6 +177,7 @@ static bool open_machines(Diff *diff, const char *path, Failure *failure) {
   if (!program->interpreted)
     return fail(failure, EXIT_INPUT, "%.300s: a plan cannot be interpreted; give the .nn file", path);
   diff->machine[SINGLE] = machine_interpret(diff->arena, program, false, (int)settings->threads);
+  diff->machine[SINGLE]->precision = settings_precision(settings);
   diff->machine[DOUBLE] = machine_interpret(diff->arena, program, true, (int)settings->threads);
   diff->shaken = machine_interpret(diff->arena, program, true, (int)settings->threads);
   Settings anew = *settings;

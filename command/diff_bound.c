@@ -7,7 +7,9 @@
  * own size), or where terms cancel (the gradient of a bias that batchnorm takes out again is 0, and what is computed is
  * rounding alone), one f32 run tells too little: so the f64 interpreter runs SHAKES times more, from params and arguments
  * that are off by a few units of f32 at random, and with all that rounds off by one (ir/interpret_shake.c), and FACTOR times
- * what a tensor then moves is allowed too. Whole numbers and bools must be equal wherever both interpreters agree.
+ * what a tensor then moves is allowed too. Whole numbers and bools must be equal wherever both interpreters agree. Where
+ * factors of contractions are rounded further (--precision), the interpreter in f32 rounds them too, and one unit of that
+ * kind of the largest value is allowed beside.
  *
  * A tensor beyond a bound that is itself as large as the tensor's values is lost, if it is not far beyond: rounding leaves
  * nothing of it to compare (the gradient of a batchnorm over two numbers can be anything), and four draws don't tell how far
@@ -89,8 +91,9 @@ Verdict diff_verdict(const Diff *diff, int value, int64_t count, const void *con
       verdict.at = i;
     }
   }
-  verdict.bound =
-      UNITS * (double)FLT_EPSILON * verdict.largest + FACTOR * MAX(rounding, diff->moved[value]) + (double)FLT_MIN;
+  double unit = ldexp(1, 1 - precision_info[diff->machine[SINGLE]->precision].bits);
+  verdict.bound = (UNITS * (double)FLT_EPSILON + (unit > (double)FLT_EPSILON ? unit : 0)) * verdict.largest +
+                  FACTOR * MAX(rounding, diff->moved[value]) + (double)FLT_MIN;
   if (dtype != F32) verdict.bound = 0;
   verdict.good = verdict.worst <= verdict.bound;
   verdict.lost = !verdict.good && verdict.bound >= verdict.largest && verdict.worst <= LOST * verdict.bound;

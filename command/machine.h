@@ -56,6 +56,7 @@ struct Machine {
   Arena *arena;
   const char *name;
   bool wide, compiled;
+  Precision precision; /* of the interpreter in f32 */
   int workers;
   int ndims, nentries, nsymbols;
   MachineDim *dims;

@@ -36,7 +36,8 @@ static bool interpreted_call(Machine *machine, int entry, const int64_t *dims, c
              .results = NEW_ARRAY(arena, Array, graph->results.count + 1),
              .arena = arena,
              .interpreter = own->interpreter,
-             .shake = machine->shake};
+             .shake = machine->shake,
+             .precision = machine->precision};
   bool good = interpret(&run, failure);
   for (int r = 0; good && r < graph->results.count; r++) {
     const Array *result = &run.results[r];

@@ -11,7 +11,7 @@
 typedef struct Settings {
   bool help, verbose, quiet, interpret, f64, no_cache, no_fuse, json, time, kernels, partial, standardize, check;
   bool debug_lines;
-  const char *output, *emit, *set, *target, *gpu, *cpu, *triple, *dump, *stop_after;
+  const char *output, *emit, *set, *target, *gpu, *precision, *cpu, *triple, *dump, *stop_after;
   const char *state, *save, *resume, *label, *step, *test, *watch, *shuffle, *log, *plot, *report, *columns, *svg, *mark;
   int64_t threads, seed, epochs, batch, patience, every, test_every, rows, repeat, memory;
   double valid;
@@ -56,7 +56,10 @@ typedef struct Command {
       FLAG("quiet", 'q', quiet, "tells results and faults alone")
 #define OPTIONS_OF_TARGETS                                                                                                 \
   TEXT("target", 0, target, "cpu|cuda", "what is compiled for: the processor, or NVIDIA GPUs"),                            \
-      TEXT("gpu", 0, gpu, "ARCH,...", "for cuda: kinds of GPU (default: sm_80,sm_90a), and PTX for later ones")
+      TEXT("gpu", 0, gpu, "ARCH,...", "for cuda: kinds of GPU (default: sm_80,sm_90a), and PTX for later ones"),           \
+      TEXT("precision", 0, precision, "f32|tf32|bf16",                                                                     \
+           "for cuda: to what contractions round their factors, for tensor cores\n"                                        \
+           "(default f32: not at all); sums, arrays and params are f32")
 #define OPTION_SET                                                                                                         \
   TEXT("set", 0, set, "CONSTANTS", "other values for constants of the model's file: --set 'hidden = 64; rate = 0.5'")
 #define OPTION_MEMORY                                                                                                      \

@@ -161,8 +161,22 @@ bool target_is_cuda(const Settings *settings) { return settings->target && strcm
 bool target_known(const Settings *settings, Failure *failure) {
   if (target_is_cuda(settings) && settings->memory)
     return fail(failure, EXIT_INPUT, "--mem bounds scratch on the processor; with --target cuda it can't be given");
-  if (!settings->target || target_is_cuda(settings) || strcmp(settings->target, "cpu") == 0) return true;
-  return fail(failure, EXIT_INPUT, "--target %.100s: nnc compiles for cpu and cuda", settings->target);
+  if (settings->target && !target_is_cuda(settings) && strcmp(settings->target, "cpu") != 0)
+    return fail(failure, EXIT_INPUT, "--target %.100s: nnc compiles for cpu and cuda", settings->target);
+  Precision precision = settings_precision(settings);
+  if (precision == PRECISION_COUNT)
+    return fail(failure, EXIT_INPUT, "--precision %.100s: there are f32, tf32 and bf16", settings->precision);
+  if (precision != PRECISION_F32 && !target_is_cuda(settings))
+    return fail(failure, EXIT_INPUT, "--precision %s is for GPUs: give --target cuda", settings->precision);
+  return true;
+}
+
+Precision settings_precision(const Settings *settings) {
+  int precision = PRECISION_F32;
+  while (settings->precision && precision < PRECISION_COUNT &&
+         strcmp(settings->precision, precision_info[precision].name) != 0)
+    precision++;
+  return (Precision)precision;
 }
 
 PipelineOptions program_pipeline(const Settings *settings) {
@@ -171,6 +185,6 @@ PipelineOptions program_pipeline(const Settings *settings) {
   pipeline.memory = settings->memory;
   pipeline.time = settings->verbose;
   pipeline.out = stderr;
-  pipeline.costs = target_is_cuda(settings) ? &cuda_costs : &default_costs;
+  pipeline.costs = target_is_cuda(settings) ? cuda_costs[settings_precision(settings) % PRECISION_COUNT] : &default_costs;
   return pipeline;
 }

@@ -57,7 +57,8 @@ typedef struct Run {
   /* If not NULL: results' data live in its memory, until the next call with it, instead of in `arena`; states that finals
    * replace live there until they are replaced again. For loops of training, where `arena` would grow at each step. */
   Interpreter *interpreter;
-  Shake *shake; /* NULL: none; in f64 runs alone */
+  Shake *shake;        /* NULL: none; in f64 runs alone */
+  Precision precision; /* an f32 run's factors of contractions are rounded to it first */
 } Run;
 /* Computes the entry. Sizes and EntryChecks are checked first; a false return means that nothing was changed. */
 bool interpret(Run *run, Failure *failure);

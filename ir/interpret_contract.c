@@ -430,7 +430,28 @@ static void run_product(Product *product, Tensor *result) {
   run_gemm(product, result->data);
 }
 
-void value_contract(Frame *frame, const Node *node, Tensor *const *operands, Tensor *result) {
+/* A dense copy whose elements have so many bits, to nearest, ties to even. */
+static Tensor rounded(Frame *frame, const Tensor *tensor, int bits) {
+  Tensor own = *tensor;
+  int64_t count = tensor_elements(tensor);
+  Tensor line = tensor_scratch(frame, tensor->kind, count);
+  own.data = line.data;
+  own.block = line.block;
+  tensor_dense_strides(&own);
+  copy_strided(kind_bytes[own.kind], own.rank, own.size, own.data, own.stride, tensor->data, tensor->stride);
+  int drop = 24 - bits;
+  for (int64_t k = 0; k < count; k++) {
+    uint32_t word;
+    memcpy(&word, own.data + 4 * k, sizeof word);
+    if ((word & 0x7f800000u) == 0x7f800000u) continue; /* no number */
+    word += (1u << (drop - 1)) - 1 + (word >> drop & 1);
+    word &= ~((1u << drop) - 1);
+    memcpy(own.data + 4 * k, &word, sizeof word);
+  }
+  return own;
+}
+
+static void contract(Frame *frame, const Node *node, Tensor *const *operands, Tensor *result) {
   const Space *space = node->space;
   Product product = {.frame = frame, .kind = result->kind, .ndims = space->ndims, .nresult = space->nresult};
   tensor_allocate(frame, result);
@@ -456,4 +477,16 @@ void value_contract(Frame *frame, const Node *node, Tensor *const *operands, Ten
     if (product.side[which].own.data) tensor_drop(frame, &product.side[which].own);
     if (product.side[which].gathered.data) tensor_drop(frame, &product.side[which].gathered);
   }
+}
+
+void value_contract(Frame *frame, const Node *node, Tensor *const *operands, Tensor *result) {
+  int bits = precision_info[frame->run->precision].bits;
+  if (bits == 24 || result->kind != KIND_F32) {
+    contract(frame, node, operands, result);
+    return;
+  }
+  Tensor own[] = {rounded(frame, operands[0], bits), rounded(frame, operands[1], bits)};
+  Tensor *const both[] = {&own[0], &own[1]};
+  contract(frame, node, both, result);
+  for (int k = 0; k < 2; k++) tensor_drop(frame, &own[k]);
 }

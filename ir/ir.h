@@ -61,6 +61,13 @@ const Dim *dim_read(Module *module, const char **text);          /* the same bac
 
 /* ---- types ---- */
 
+/* To what a contraction's factors are rounded before they are multiplied; its sums are f32 always. */
+typedef enum Precision { PRECISION_F32, PRECISION_TF32, PRECISION_BF16, PRECISION_COUNT } Precision;
+extern const struct PrecisionInfo {
+  const char *name;
+  int bits; /* of the significand, the hidden one among them */
+} precision_info[PRECISION_COUNT];
+
 typedef enum Dtype { NONE, F32, I32, BOOL } Dtype; /* NONE: the type of a node that only picks take apart */
 typedef struct Type {
   Dtype dtype;

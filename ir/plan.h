@@ -108,6 +108,7 @@ typedef struct Tile {
   int vector, row, column; /* loops of the stage */
   int rows, columns;       /* accumulators: rows * columns */
   int piece;
+  Precision precision; /* PRECISION_F32, or what a GPU's tensor cores multiply */
 } Tile;
 
 typedef struct Stage {

@@ -220,6 +220,7 @@ static void print_tile(const Printer *printer) {
   text_add(out, " column %s", tile->column >= 0 ? printer->loops[tile->column] : "-");
   text_add(out, " %dx%d", tile->rows, tile->columns);
   if (tile->piece > 0) text_add(out, " piece %d", tile->piece);
+  if (tile->precision != PRECISION_F32) text_add(out, " %s", precision_info[tile->precision].name);
 }
 
 static void print_stage(const Plan *plan, const Stage *stage, Text *out) {

@@ -258,6 +258,8 @@ static void read_stage_head(Reader *reader) {
     if (*reader->cursor.at == 'x') reader->cursor.at++;
     tile->columns = read_below(reader, 1 << 16, "tile of columns");
     if (cursor_accept(&reader->cursor, "piece")) tile->piece = read_below(reader, 1 << 16, "piece");
+    for (int k = PRECISION_F32 + 1; k < PRECISION_COUNT; k++)
+      if (cursor_accept(&reader->cursor, precision_info[k].name)) tile->precision = (Precision)k;
   } else if (cursor_accept(&reader->cursor, "vector")) {
     reader->cursor.at -= strlen("vector");
     stage->vector = read_loop_or_none(reader, "vector");

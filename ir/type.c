@@ -7,6 +7,9 @@
 
 #include <string.h>
 
+const struct PrecisionInfo precision_info[PRECISION_COUNT] = {
+    [PRECISION_F32] = {"f32", 24}, [PRECISION_TF32] = {"tf32", 11}, [PRECISION_BF16] = {"bf16", 8}};
+
 const OpInfo op_info[OP_COUNT] = {
     [OP_NONE] = {"none", 0, 0, "no node"},
 #define OP(name, operands, flags, shape, gradient, value, lower, meaning) [OP_##name] = {#name, operands, flags, meaning},

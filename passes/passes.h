@@ -40,7 +40,8 @@ Pass pass_by_name(const char *name); /* PASS_COUNT if there is none */
 
 struct Plan;
 struct TargetCosts;
-extern const struct TargetCosts default_costs, cuda_costs; /* what the passes must know of a target */
+extern const struct TargetCosts default_costs; /* what the passes must know of a target */
+extern const struct TargetCosts *const cuda_costs[PRECISION_COUNT];
 /* Told after a pass what it left: all entries' graphs in the module, and from `lower` on their plans. */
 typedef void (*PassHook)(void *user, Module *module, Pass pass, struct Plan *const *plans);
 typedef struct PipelineOptions {

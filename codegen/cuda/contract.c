@@ -6,37 +6,12 @@
  * is on its way from memory, copied without passing through registers, 16 bytes at a time where shapes and strides prove that
  * so many lie together; what lies outside the square is 0 there. A sum's order is that of the fold, so the bits do not
  * depend on the cut. What is done to the sums is an ordinary loop over the square, which they reach through shared memory:
- * its code is short, and neighbouring threads store neighbours. */
-#include "codegen/cuda/print.h"
+ * its code is short, and neighbouring threads store neighbours. mma.c multiplies by tensor cores where the plan says so. */
+#include "codegen/cuda/contract.h"
 
 #include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
-
-enum { ACROSS = 16, WIDE = 4, AHEAD = 1, STAGES = AHEAD + 1 };
-/* Behind each line of a tile in shared memory, so that threads which read together meet different banks. */
-enum { FOLD_PAD = 4, OWN_PAD = 8, SUMS_PAD = 4 };
-
-typedef struct Side {
-  const char *name;    /* "row", "column" */
-  const char *operand; /* "a", "b" */
-  const Scalar *factor;
-  int loops[MAX_LOOPS], count;
-  int each, reach;   /* accumulators of one thread; of the block */
-  const char *total; /* an expression */
-  bool in_fold; /* neighbours in memory are neighbours in the fold: a line of the tile is a row (column), else a fold */
-  bool local;   /* the operand is in shared memory already */
-  int width;    /* of a copy */
-  int pitch;    /* from line to line of the tile */
-} Side;
-
-typedef struct Contract {
-  Print *print;
-  Side side[2]; /* rows, columns */
-  int batch[MAX_LOOPS], nbatch, folds[MAX_LOOPS], nfolds;
-  const char *fold_total;
-  int piece;
-} Contract;
 
 /* ---- what lies together ---- */
 
@@ -124,6 +99,7 @@ static Contract contract_of(Print *print) {
       side->loops[side->count++] = order[k];
   }
   sort_rows(print, &contract.side[0]);
+  contract.ahead = stage->tile.precision == PRECISION_F32 ? 1 : 2;
   contract.nfolds = loops_in_order(stage->nkept, stage->nloops, -1, contract.folds);
   contract.fold_total = span_product(print, contract.folds, contract.nfolds);
   for (int k = 0; k < 2; k++) {
@@ -131,6 +107,7 @@ static Contract contract_of(Print *print) {
     contract.side[k].total = span_product(print, contract.side[k].loops, contract.side[k].count);
     choose_copies(&contract, &contract.side[k]);
   }
+  if (stage->tile.precision != PRECISION_F32) give_warps(&contract);
   return contract;
 }
 
@@ -140,7 +117,7 @@ static int tile_floats(const Contract *contract, const Side *side) {
   return side->pitch * (side->in_fold ? side->reach : contract->piece);
 }
 
-static const char *tile_element(const Contract *contract, const Side *side, const char *own, const char *fold) {
+const char *tile_element(const Contract *contract, const Side *side, const char *own, const char *fold) {
   const char *line = side->in_fold ? own : fold, *at = side->in_fold ? fold : own;
   return arena_format(contract->print->arena, strchr(line, '+') ? "%s_tile[(%s) * %d + %s]" : "%s_tile[%s * %d + %s]",
                       side->operand, line, side->pitch, at);
@@ -148,8 +125,8 @@ static const char *tile_element(const Contract *contract, const Side *side, cons
 
 static void print_tiles(const Contract *contract, const char *step) {
   int a = tile_floats(contract, &contract->side[0]), b = tile_floats(contract, &contract->side[1]);
-  print_line(contract->print, "float *const a_tile = tiles + %s %% %d * %d, *const b_tile = a_tile + %d;", step, STAGES,
-             a + b, a);
+  print_line(contract->print, "float *const a_tile = tiles + %s %% %d * %d, *const b_tile = a_tile + %d;", step,
+             contract->ahead + 1, a + b, a);
 }
 
 static const char *inside_text(const Contract *contract, const Side *side) {
@@ -245,9 +222,12 @@ static void print_multiply(const Contract *contract) {
 /* Piece by piece: a barrier says that a piece is there and that nobody reads the one before, whose place the next gets. */
 static void print_pieces(const Contract *contract) {
   Print *print = contract->print;
-  print_line(print, "float sum[%d][%d] = {};", contract->side[0].each, contract->side[1].each);
-  print_open(print, "for (%s step = 0; step < steps + %d; step++)", print->index, AHEAD);
-  print_line(print, "copies_wait<%d>();", AHEAD - 1);
+  if (contract->warps)
+    print_line(print, "float sum[%d][%d][4] = {};", contract->tiles[0], contract->tiles[1]);
+  else
+    print_line(print, "float sum[%d][%d] = {};", contract->side[0].each, contract->side[1].each);
+  print_open(print, "for (%s step = 0; step < steps + %d; step++)", print->index, contract->ahead);
+  print_line(print, "copies_wait<%d>();", contract->ahead - 1);
   print_barrier(print);
   print_open(print, "if (step < steps)");
   print_tiles(contract, "step");
@@ -255,9 +235,12 @@ static void print_pieces(const Contract *contract) {
   for (int k = 0; k < 2; k++) print_bring(contract, &contract->side[k]);
   print_close(print);
   print_line(print, "copies_commit();");
-  print_open(print, "if (step >= %d)", AHEAD);
-  print_tiles(contract, arena_format(print->arena, "(step - %d)", AHEAD));
-  print_multiply(contract);
+  print_open(print, "if (step >= %d)", contract->ahead);
+  print_tiles(contract, arena_format(print->arena, "(step - %d)", contract->ahead));
+  if (contract->warps)
+    print_warp_multiply(contract);
+  else
+    print_multiply(contract);
   print_close(print);
   print_close(print);
 }
@@ -265,13 +248,13 @@ static void print_pieces(const Contract *contract) {
 /* ---- what is done to the sums ---- */
 
 static int operand_floats(const Contract *contract) {
-  return STAGES * (tile_floats(contract, &contract->side[0]) + tile_floats(contract, &contract->side[1]));
+  return (contract->ahead + 1) * (tile_floats(contract, &contract->side[0]) + tile_floats(contract, &contract->side[1]));
 }
 
 /* They lie where the operands were: all at once, or a part of the rows at a time. */
 static int count_parts(const Contract *contract) {
-  int parts = 1, pitch = contract->side[1].reach + SUMS_PAD;
-  while (parts < ACROSS && contract->side[0].reach / parts * pitch > operand_floats(contract)) parts *= 2;
+  int parts = 1, pitch = contract->side[1].reach + SUMS_PAD, most = contract->warps ? contract->warps : ACROSS;
+  while (parts < most && contract->side[0].reach / parts * pitch > operand_floats(contract)) parts *= 2;
   return parts;
 }
 
@@ -295,7 +278,10 @@ static void print_results(const Contract *contract) {
   int parts = count_parts(contract), some = rows->reach / parts;
   if (parts > 1) print_open(print, "for (int part = 0; part < %d; part++)", parts);
   print_barrier(print);
-  print_put_sums(contract, parts);
+  if (contract->warps)
+    print_put_warp_sums(contract, parts);
+  else
+    print_put_sums(contract, parts);
   print_barrier(print);
   print_open(print, "for (int point = threadIdx.x; point < %d; point += %d)", some * columns->reach, CUDA_THREADS);
   print_line(print, "const %s row = first_row + %spoint / %d, column = first_column + point %% %d;", print->index,
@@ -333,7 +319,10 @@ void print_contract(Print *print) {
   Contract contract = contract_of(print);
   int64_t at = stage_shared(print, 4 * operand_floats(&contract));
   print_line(print, "float *const tiles = (float *)(shared + %lld);", (long long)at);
-  print_line(print, "const int row_thread = threadIdx.x / %d, column_thread = threadIdx.x %% %d;", ACROSS, ACROSS);
+  if (contract.warps)
+    print_warps(&contract);
+  else
+    print_line(print, "const int row_thread = threadIdx.x / %d, column_thread = threadIdx.x %% %d;", ACROSS, ACROSS);
   print_line(print, "const %s steps = (%s + %d) / %d;", print->index, contract.fold_total, contract.piece - 1,
              contract.piece);
   print_squares(&contract);

@@ -15,6 +15,7 @@ typedef struct TargetCosts {
   int panel, panel_columns, panel_rows;
   int enough_tasks; /* what keeps the processor busy: folds of split_fold points are split for it; 0: they are not */
   double split_fold;
+  Precision precision;
   double short_launch; /* points: where launches have fewer, all of an entry are one; 0: never */
   /* Gives the task loops that are used their tiles, and each stage its lanes or its register tile. */
   void (*cut)(const Plan *plan, Kernel *kernel, const struct TargetCosts *costs);

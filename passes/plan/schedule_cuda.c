@@ -16,20 +16,26 @@ enum {
   MOST_PIECE = 64,
   TASK_POINTS = 2048,
   FEW_POINTS = 256,
+  FEW_FOR_WARPS = 1024, /* 32 x 32, what eight warps of tensor cores want */
   ENOUGH_TASKS = 256,
   FEW_ROWS = 8
 };
 
 static void cut_for_cuda(const Plan *plan, Kernel *kernel, const TargetCosts *costs);
 /* Locals lie in shared memory, beside a contraction's operands. */
-const TargetCosts cuda_costs = {.registers = 32,
-                                .local_bytes = 24 << 10,
-                                .shared_bytes = 128 << 10,
-                                .task_cycles = 0,
-                                .enough_tasks = ENOUGH_TASKS,
-                                .split_fold = 2048,
-                                .short_launch = 32e6,
-                                .cut = cut_for_cuda};
+#define CUDA_COSTS(own)                                                                                                    \
+  {.registers = 32,                                                                                                        \
+   .local_bytes = 24 << 10,                                                                                                \
+   .shared_bytes = 128 << 10,                                                                                              \
+   .task_cycles = 0,                                                                                                       \
+   .enough_tasks = ENOUGH_TASKS,                                                                                           \
+   .split_fold = 2048,                                                                                                     \
+   .precision = own,                                                                                                       \
+   .short_launch = 32e6,                                                                                                   \
+   .cut = cut_for_cuda}
+static const TargetCosts f32_costs = CUDA_COSTS(PRECISION_F32), tf32_costs = CUDA_COSTS(PRECISION_TF32),
+                         bf16_costs = CUDA_COSTS(PRECISION_BF16);
+const TargetCosts *const cuda_costs[PRECISION_COUNT] = {&f32_costs, &tf32_costs, &bf16_costs};
 
 typedef enum Role { ROLE_BATCH, ROLE_ROW, ROLE_COLUMN } Role;
 
@@ -110,10 +116,10 @@ static double count_tasks(const Kernel *kernel) {
   return tasks;
 }
 
-static void cut_squares(Kernel *kernel, const Stage *contract) {
-  int64_t rows = SQUARE, columns = SQUARE;
+static void cut_squares(Kernel *kernel, const Stage *contract, Precision precision) {
+  int64_t rows = SQUARE, columns = SQUARE, few = precision == PRECISION_F32 ? FEW_POINTS : FEW_FOR_WARPS;
   cut_square(kernel, contract, rows, columns);
-  while (count_tasks(kernel) < ENOUGH_TASKS && rows * columns > FEW_POINTS) {
+  while (count_tasks(kernel) < ENOUGH_TASKS && rows * columns > few) {
     if (rows >= columns)
       rows /= 2;
     else
@@ -154,10 +160,10 @@ static void cut_further(Kernel *kernel) {
   }
 }
 
-static void cut_tasks(Kernel *kernel) {
+static void cut_tasks(Kernel *kernel, Precision precision) {
   const Stage *contract = main_contract(kernel);
   if (contract && !few_rows(contract)) {
-    cut_squares(kernel, contract);
+    cut_squares(kernel, contract, precision);
   } else {
     cut_points(kernel);
     cut_further(kernel);
@@ -200,7 +206,10 @@ static int piece_of(const Stage *stage) {
   return piece;
 }
 
-static void choose_stage(Stage *stage) {
+/* Rows and columns for all warps. */
+static bool suits_tensor_cores(const Stage *stage) { return MIN(stage->tile.rows, stage->tile.columns) >= 2; }
+
+static void choose_stage(Stage *stage, Precision precision) {
   if (stage->kind == STAGE_CONTRACT && few_rows(stage)) {
     stage->kind = STAGE_FOLD;
     stage->tile = (Tile){.vector = -1, .row = -1, .column = -1};
@@ -212,11 +221,12 @@ static void choose_stage(Stage *stage) {
   stage->tile.rows = accumulators(reach(stage, ROLE_ROW));
   stage->tile.columns = accumulators(reach(stage, ROLE_COLUMN));
   stage->tile.piece = piece_of(stage);
+  if (suits_tensor_cores(stage)) stage->tile.precision = precision;
 }
 
 static void cut_for_cuda(const Plan *plan, Kernel *kernel, const TargetCosts *costs) {
-  (void)plan, (void)costs;
+  (void)plan;
   for (int k = 0; k < kernel->stages.count; k++) choose_vector(&kernel->stages.items[k]); /* of folds; by whole loops */
-  cut_tasks(kernel);
-  for (int k = 0; k < kernel->stages.count; k++) choose_stage(&kernel->stages.items[k]);
+  cut_tasks(kernel, costs->precision);
+  for (int k = 0; k < kernel->stages.count; k++) choose_stage(&kernel->stages.items[k], costs->precision);
 }

@@ -19,6 +19,8 @@ expect 2 'compiles for cpu and cuda' "$NNC" run mlp.nn --save s.safetensors --ta
 : "${SHIM:?the library that stands in for a GPU}"
 export NNC_NVRTC=$SHIM NN_CUDA_DRIVER=$SHIM
 expect 2 'is no kind of GPU' "$NNC" mlp.nn --target cuda --gpu sm_2x -o mlp.o
+expect 2 'there are f32, tf32 and bf16' "$NNC" mlp.nn --target cuda --precision f16 -o mlp.o
+expect 2 'is for GPUs' "$NNC" mlp.nn --precision tf32 -o mlp.o
 expect 2 'too old' "$NNC" mlp.nn --target cuda --gpu sm_75 -o mlp.o
 expect 2 'no kind of GPU is named' "$NNC" mlp.nn --target cuda --gpu '' -o mlp.o
 
@@ -72,8 +74,9 @@ fn square(a: [512, 260], b: [260, 512]) -> c = a @ b
 fn rows(a: [N, 68], b: [200, 68]) -> c = contract("n k, o k -> n o", a, b)
 fn columns(a: [64, 130], b: [64, 129]) -> c = contract("k n, k o -> n o", a, b)
 fn batch(a: [3, 70, 66], b: [3, 66, 36]) -> c = a @ b
+fn large(a: [N, 36], b: [36, 1024]) -> c = a @ b
 END
-agrees products.nn N=133
+for precision in f32 tf32 bf16; do agrees products.nn N=133 --precision $precision; done
 cat > nets.nn << 'END'
 model nets
 dim N <= 20
@@ -109,6 +112,7 @@ fn attends(x: [N, 9, 24]) -> y {
 }
 END
 agrees nets.nn N=19
+agrees nets.nn N=19 --precision tf32
 for program in gan linreg perceptron lenet; do agrees "$SOURCE/models/$program.nn" --seed 3; done
 
 # Training twice ends in the same bits, and near where the processor ends.

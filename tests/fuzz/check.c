@@ -301,7 +301,7 @@ static void print_plans(const Check *check, const char *way, Plan *const *plans)
 }
 
 static bool make_ways(Check *check, Graph *const *graphs, Ways *ways) {
-  TargetCosts costs = costs_for(check), gpu = cuda_costs;
+  TargetCosts costs = costs_for(check), gpu = *cuda_costs[PRECISION_F32];
   if (program_hash(check) % 2) gpu.split_fold = 4; /* so that these small folds are split too */
   for (int way = 0; way < PLANS; way++) {
     PipelineOptions options = default_pipeline;

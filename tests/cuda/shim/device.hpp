@@ -79,6 +79,44 @@ template <class T> static inline T __shfl_xor_sync(unsigned, T value, int distan
   return value;
 }
 
+// Tensor cores: each lane lays its factors open, then all of the warp compute their sums from them.
+static inline unsigned shim_bits(float value) {
+  unsigned bits;
+  memcpy(&bits, &value, sizeof bits);
+  return bits;
+}
+static inline unsigned tf32_of(float a) { return (shim_bits(a) + 0x1000) & ~0x1fffu; } // ties away from 0
+static inline unsigned shim_bf16(float a) {
+  const unsigned bits = shim_bits(a);
+  return (bits + 0x7fff + (bits >> 16 & 1)) >> 16; // ties to even
+}
+static inline unsigned bf16_pair(float low, float high) { return shim_bf16(high) << 16 | shim_bf16(low); }
+struct ShimFactors { unsigned a[4], b[2]; };
+static ShimFactors shim_factors[1024];
+// Factor `fold` of a row (of 16) or a column, where a register holds `each` folds.
+static inline float shim_factor(const unsigned *registers, int register_step, int fold, int each) {
+  const unsigned bits = registers[fold / (4 * each) * register_step];
+  return __int_as_float(each == 1 ? bits : fold % 2 ? bits & 0xffff0000u : bits << 16);
+}
+static inline void shim_multiply(float *sum, const unsigned *a, const unsigned *b, int each) {
+  const unsigned lane = shim->thread.x % 32;
+  ShimFactors *const warp = &shim_factors[shim->thread.x - lane];
+  memcpy(warp[lane].a, a, sizeof warp->a);
+  memcpy(warp[lane].b, b, sizeof warp->b);
+  shim->exchange(0, 0); // all are there
+  for (int e = 0; e < 4; e++) {
+    const int row = lane / 4 + e / 2 * 8, column = lane % 4 * 2 + e % 2;
+    for (int fold = 0; fold < 8 * each; fold++) {
+      const int of = fold / each % 4; // the lane of four that holds it
+      sum[e] += shim_factor(&warp[row % 8 * 4 + of].a[row / 8], 2, fold, each) *
+                shim_factor(warp[column * 4 + of].b, 1, fold, each);
+    }
+  }
+  shim->exchange(0, 0); // nobody reads them any more
+}
+static inline void multiply_tf32(float *sum, const unsigned *a, const unsigned *b) { shim_multiply(sum, a, b, 1); }
+static inline void multiply_bf16(float *sum, const unsigned *a, const unsigned *b) { shim_multiply(sum, a, b, 2); }
+
 // A kernel called with the addresses of its arguments, as cuLaunchKernel gives them.
 template <class... T, size_t... K>
 static inline void shim_apply(void (*kernel)(T...), void **arguments, std::index_sequence<K...>) {
