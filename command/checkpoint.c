@@ -64,6 +64,8 @@ bool checkpoint_set(Arena *arena, Machine *machine, const char *path, const Tens
 
 bool checkpoint_load(Arena *arena, Machine *machine, const char *path, bool partial, Tensors *file, Failure *failure) {
   Tensors own = {0}, *tensors = file ? file : &own;
+  if (text_ends(path, ".nn") || text_ends(path, ".so"))
+    return fail(failure, EXIT_INPUT, "%s is a model, and a checkpoint (.safetensors) is wanted", path);
   if (!read_all(arena, path, tensors, failure)) return false;
   if (!partial && !check_names(arena, machine, path, tensors, failure)) return false;
   return checkpoint_set(arena, machine, path, tensors, "", partial, failure);

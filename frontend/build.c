@@ -245,7 +245,7 @@ static void run_entry_body(Builder *b, const Routine *routine) {
     return;
   }
   if (value.kind != VALUE_TUPLE || value.list.count != count) {
-    fault(b, routine->value, "%d results for %s", count, value_text(b, &value));
+    if (count > 0) fault(b, routine->value, "%d results for %s", count, value_text(b, &value)); /* none: told already */
     return;
   }
   for (int k = 0; k < count; k++) {

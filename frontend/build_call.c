@@ -90,6 +90,25 @@ static int signature_find(const char *signature, const char *name) {
   return -1;
 }
 
+/* "mean(x, axis=..., keep=...)" */
+static const char *signature_text(Builder *b, const Builtin *builtin) {
+  Text text = {0};
+  text_add(&text, "%s(", builtin->name);
+  const char *gap = "";
+  if (strchr(builtin->signature, '*')) text_add(&text, "a, b, ..."), gap = ", ";
+  for (const char *at = builtin->signature; *at; gap = ", ") {
+    size_t word = strcspn(at, " ");
+    bool optional = at[word - 1] == '?';
+    if (*at != '*') text_add(&text, "%s%.*s%s", gap, (int)(word - optional), at, optional ? "=..." : "");
+    at += word;
+    while (*at == ' ') at++;
+  }
+  text_add(&text, ")");
+  const char *copy = arena_format(b->arena, "%s", text.bytes);
+  text_free(&text);
+  return copy;
+}
+
 /* Puts the arguments in the signature's order. A last "*" takes any number more; then arguments end with ABSENT. */
 static bool match_signature(Builder *b, const Builtin *builtin, const Arguments *arguments, Value *values) {
   const char *signature = builtin->signature;
@@ -107,7 +126,9 @@ static bool match_signature(Builder *b, const Builtin *builtin, const Arguments 
     int at = given->name ? signature_find(signature, given->name) : positional++;
     if (variadic >= 0 && !given->name) at += variadic; /* what is named stands before the star */
     if (at < 0 || (given->name && variadic >= 0 && at >= variadic)) {
-      return fault(b, NULL, "'%s' has no setting '%s'", builtin->name, given->name), false;
+      fault(b, NULL, "'%s' has no setting '%s'", builtin->name, given->name);
+      help_for(b->diagnostics, "it is %s", signature_text(b, builtin));
+      return false;
     }
     if ((variadic < 0 && at >= count) || at >= MAX_BUILTIN_ARGUMENTS - 1) {
       return fault(b, NULL, "'%s' takes at most %d arguments", builtin->name,
@@ -162,6 +183,20 @@ static bool no_parameter(Builder *b, const Routine *routine, const char *name, c
   return false;
 }
 
+/* A setting whose default is true or false, or a string, is one: dense(4, 10) does not mean its sizes. */
+static bool takes_kind(Builder *b, const Routine *routine, int slot, const Value *value, const Expression *at) {
+  const ParameterSyntax *parameter = &routine->parameters.items[slot];
+  const Expression *usual = parameter->by_default;
+  const char *wanted = NULL;
+  if (!usual || parameter->type || value->kind != VALUE_NUMBER) return true;
+  if (usual->kind == EXPRESSION_BOOL) wanted = "true or false";
+  if (usual->kind == EXPRESSION_STRING) wanted = "a string";
+  if (!wanted) return true;
+  fault(b, at, "'%s' is %s, not %s", parameter->name, wanted, value_text(b, value));
+  help_for(b->diagnostics, "it is %s", parameter_list(b, routine));
+  return false;
+}
+
 /* The arguments by parameter; ABSENT where none was given. */
 static bool match_parameters(Builder *b, const Template *def, const Arguments *arguments, Value *values,
                              const Expression *at) {
@@ -182,7 +217,7 @@ static bool match_parameters(Builder *b, const Template *def, const Arguments *a
       return false;
     }
     values[slot] = given->value;
-    if (is_error(&given->value)) return false;
+    if (is_error(&given->value) || !takes_kind(b, routine, slot, &given->value, at)) return false;
   }
   return true;
 }
@@ -410,13 +445,21 @@ static Value callee_value(Builder *b, const Expression *callee) {
   return evaluate(b, callee);
 }
 
+/* The parameter that is the setting of this number; -1: none. */
+static int setting_at(const Routine *routine, int number) {
+  for (int k = 0; k < routine->parameters.count; k++)
+    if (!routine->parameters.items[k].type && number-- == 0) return k;
+  return -1;
+}
+
 /* What can be told of settings before there are inputs is told where they are written. */
 static bool settings_fit(Builder *b, const Routine *routine, const Arguments *arguments, const Expression *at) {
   int settings = routine->parameters.count - input_count(routine), positional = 0;
   for (int k = 0; k < arguments->count; k++) {
     const char *name = arguments->items[k].name;
-    if (name && find_parameter(routine, name) < 0) return no_parameter(b, routine, name, at);
-    positional += !name;
+    int slot = name ? find_parameter(routine, name) : setting_at(routine, positional++);
+    if (name && slot < 0) return no_parameter(b, routine, name, at);
+    if (slot >= 0 && !takes_kind(b, routine, slot, &arguments->items[k].value, at)) return false;
   }
   if (positional <= settings) return true;
   fault(b, at, "'%s' takes %d setting%s, not %d", routine->name, settings, settings == 1 ? "" : "s", positional);

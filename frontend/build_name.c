@@ -205,6 +205,44 @@ static void add_file_names(Builder *b, const FileScope *file, Names *names) {
   for (int k = 0; k < file->imports.count; k++) add_file_names(b, file->imports.items[k], names);
 }
 
+/* What other frameworks call it. */
+static const struct {
+  const char *theirs, *ours;
+} foreign_names[] = {{"Linear", "dense"},
+                     {"linear", "dense"},
+                     {"Dense", "dense"},
+                     {"Conv1d", "conv"},
+                     {"Conv2d", "conv"},
+                     {"Conv3d", "conv"},
+                     {"ConvTranspose2d", "conv_transpose"},
+                     {"MaxPool2d", "maxpool"},
+                     {"AvgPool2d", "avgpool"},
+                     {"AdaptiveAvgPool2d", "gap"},
+                     {"BatchNorm1d", "batchnorm"},
+                     {"BatchNorm2d", "batchnorm"},
+                     {"Embedding", "embed"},
+                     {"LeakyReLU", "lrelu"},
+                     {"leaky_relu", "lrelu"},
+                     {"CrossEntropyLoss", "cross_entropy"},
+                     {"MSELoss", "mse"},
+                     {"mse_loss", "mse"},
+                     {"BCEWithLogitsLoss", "bce"},
+                     {"cat", "concat"},
+                     {"matmul", "x @ w"},
+                     {"permute", "transpose"},
+                     {"power", "x ** 2"},
+                     {"range", "0..n"},
+                     {"len", "shape(x)[0]"},
+                     {"view", "reshape(x, [N, -1])"},
+                     {"T", "transpose(x)"},
+                     {"backward", "minimize loss by sgd(lr)"}};
+
+static const char *our_name(const char *name) {
+  for (int k = 0; k < COUNT_OF(foreign_names); k++)
+    if (strcmp(foreign_names[k].theirs, name) == 0) return foreign_names[k].ours;
+  return NULL;
+}
+
 static Value unknown_name(Builder *b, const Expression *at, const char *name, bool callable) {
   Names names = {0};
   for (Scope *scope = b->scope; scope; scope = scope->parent) {
@@ -220,7 +258,8 @@ static Value unknown_name(Builder *b, const Expression *at, const char *name, bo
     if (elementwise_builtin((Op)op)) PUSH(b->arena, &names, op_info[op].name);
   }
   Global *entry = find_global(b->scope->file, name);
-  const char *near = nearest_name(name, names.items, names.count);
+  const char *near = our_name(name);
+  if (!near) near = nearest_name(name, names.items, names.count);
   if (entry && is_entry(entry)) {
     fault(b, at, "'%s' is a %s, which only C can call", name,
           entry->statement->routine->kind == ROUTINE_FN ? "fn" : "step");
@@ -273,5 +312,12 @@ Value member_value(Builder *b, const Expression *expression) {
     }
     return value_error;
   }
-  return fault(b, expression, "%s has no parts", value_text(b, &object));
+  fault(b, expression, "%s has no parts", value_text(b, &object));
+  if (is_data(&object) && our_name(name))
+    help_for(b->diagnostics, "did you mean '%s'?", our_name(name));
+  else if (is_data(&object) && look_up(b, name, true).kind != VALUE_ABSENT)
+    help_for(b->diagnostics, "write %s(x)", name);
+  else if (is_data(&object))
+    help_for(b->diagnostics, "functions take a tensor, as in mean(x)");
+  return value_error;
 }

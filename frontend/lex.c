@@ -33,22 +33,24 @@ static void fault(Lexer *lexer, uint32_t offset, const char *message) {
 
 /* ---- characters ---- */
 
-/* Only the first of each kind is told: a file in another encoding has thousands. */
+/* Only the first fault is told: a file in another encoding has thousands. One with a byte 0 is no text at all, and is not
+ * read further. */
 static void check_encoding(Lexer *lexer) {
   const Source *source = lexer->source;
-  bool told_encoding = false, told_zero = false;
+  const char *zero = memchr(source->text, 0, source->length);
+  if (zero) {
+    fault(lexer, (uint32_t)(zero - source->text), "a byte 0: this is no text in UTF-8");
+    lexer->at = source->length;
+    return;
+  }
   for (uint32_t at = 0; at < source->length;) {
     uint32_t bytes = (uint32_t)character_bytes(source->text + at, source->length - at);
-    if (!bytes && !told_encoding) {
+    if (!bytes) {
       fault(lexer, at, "this is not UTF-8");
       help_for(lexer->diagnostics, "save the file in the encoding UTF-8");
-      told_encoding = true;
+      return;
     }
-    if (!source->text[at] && !told_zero) {
-      fault(lexer, at, "a byte 0 in the text");
-      told_zero = true;
-    }
-    at += bytes ? bytes : 1;
+    at += bytes;
   }
 }
 
@@ -335,6 +337,8 @@ static TokenKind unexpected(Lexer *lexer, const Token *token) {
     if (peek(lexer, length) == '\'') lexer->at += length + 1; /* it is meant as a string: one fault, not two */
   }
   if (*text == '!') help_for(lexer->diagnostics, "write 'not x', or 'a != b'");
+  if (*text == '^') help_for(lexer->diagnostics, "a power is x ** 2");
+  if (*text == '?') help_for(lexer->diagnostics, "write where(c, a, b)");
   if (*text == '&') help_for(lexer->diagnostics, "write 'a and b'");
   if (bytes > 1) help_for(lexer->diagnostics, "names are made of the letters a to z and A to Z, digits and _");
   return TOKEN_ERROR;

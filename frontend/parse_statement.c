@@ -91,7 +91,9 @@ Routine *parse_routine(Parser *parser, RoutineKind kind) {
     routine->body = NEW(parser->arena, Block);
     parse_block(parser, routine->body);
   } else {
+    bool colon = token_kind(parser) == TOKEN_COLON;
     fault_expected(parser, kind == ROUTINE_DEF || routine->has_results ? "'{' or '='" : "'->', '{' or '='");
+    if (colon) fault_help(parser, "a body stands in { }, or is one expression behind '='");
   }
   return routine;
 }
@@ -152,7 +154,9 @@ static Statement *parse_layer(Parser *parser) {
   const char *name = expect_name(parser, "the name of the layer", &offset);
   Statement *statement = make_statement(parser, STATEMENT_LAYER, offset);
   statement->layer.name = name;
+  bool call = token_kind(parser) == TOKEN_LEFT_PAREN;
   expect(parser, TOKEN_ASSIGN, "'='");
+  if (call) fault_help(parser, "what it is stands behind the name: layer %s = dense(10)", name);
   statement->layer.value = parse_expression(parser);
   return statement;
 }
@@ -366,6 +370,10 @@ static void check_first_token(Parser *parser, bool first) {
   bool minus = operation == OPERATOR_SUBTRACT;
   if (operation == OPERATOR_NOT || operation == OPERATOR_PIPE || (minus && first)) return;
   fault_at(parser, parser->current.offset, "a line begins with '%s'", operator_text(operation));
+  if (operation == OPERATOR_FLOOR_DIVIDE) {
+    fault_help(parser, "a comment begins with #");
+    return;
+  }
   fault_help(parser, "put the operator at the end of the line before, or the expression in ( )");
   if (minus) fault_help(parser, "if this is a value of its own, write (-x)");
 }
@@ -384,6 +392,7 @@ void parse_statements(Parser *parser, Block *block, bool top) {
       continue;
     }
     check_first_token(parser, first);
+    bool returns = at_name(parser, "return");
     Statement *statement = parse_statement(parser, top);
     first = false;
     kind = token_kind(parser);
@@ -393,7 +402,9 @@ void parse_statements(Parser *parser, Block *block, bool top) {
     if (!ends && !parser->panic) {
       bool at_if = at_word(parser, WORD_IF);
       fault_expected(parser, "the end of the statement");
-      if (at_if)
+      if (returns)
+        fault_help(parser, "a fn or step sets its results by name; a def's value is its last expression");
+      else if (at_if)
         fault_help(parser, "choose with if c { a } else { b }, or where(c, a, b)");
       else if (kind == TOKEN_NAME || kind == TOKEN_WORD || kind == TOKEN_NUMBER)
         fault_help(parser, "put an operator between them, or ';' or a new line");

@@ -30,6 +30,7 @@ state_says '{"w":{"dtype":"F32","shape":[-3],"data_offsets":[0,12]}}' 12 's.safe
 state_says '{"w":' 0 's.safetensors'
 { printf '\377\377\377\377\377\377\377\177{}'; } > s.safetensors
 bad 2 's.safetensors' "$NNC" run m.nn f 'x=[1, 2, 3]' --interpret --state s.safetensors
+bad 2 'd.nn is a model, and a checkpoint (.safetensors) is wanted' "$NNC" run m.nn f 'x=[1, 2, 3]' --interpret --state d.nn
 : > s.safetensors
 bad 2 's.safetensors' "$NNC" run m.nn f 'x=[1, 2, 3]' --interpret --state s.safetensors
 

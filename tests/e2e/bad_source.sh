@@ -11,7 +11,7 @@ f='fn f(x: [3]) -> y ='
 
 source_says "model m\n$f x \\0377 x\n" 'bad.nn:2:'
 source_says "model m\n$f x\n# a comment \\0355\\0240\\0200\n" 'bad.nn:3:'
-source_says "model m\n$f x\n\\0000\n" 'bad.nn:3:1: error: a byte 0 in the text'
+source_says "model m\n$f x\n\\0000\n" 'bad.nn:3:1: error: a byte 0: this is no text in UTF-8'
 source_says '' 'bad.nn:1:1: error: the file names no model'
 source_says '\0377\0376m' 'bad.nn:1:1: error: this is not UTF-8'
 head -c 100000 /dev/urandom > random.nn

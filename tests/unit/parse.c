@@ -195,10 +195,10 @@ static void test_faults(void **state) {
 static void test_bytes(void **state) {
   (void)state;
   Arena *arena = arena_new();
-  static const char text[] = "x = 1 # caf\xE9\ny = 1 \0 2\nz = \xFF\nq = 3 3";
+  static const char text[] = "x = 1 # caf\xE9\nz = \xFF\nq = 3 3", binary[] = "x = 1 # caf\xE9\ny = 1 \0 2\nq = 3 3";
   assert_string_equal(faults(arena, text, sizeof text - 1),
-                      "1:12: error: this is not UTF-8\n2:7: error: a byte 0 in the text\n"
-                      "4:7: error: expected the end of the statement, found '3'\n");
+                      "1:12: error: this is not UTF-8\n3:7: error: expected the end of the statement, found '3'\n");
+  assert_string_equal(faults(arena, binary, sizeof binary - 1), "2:7: error: a byte 0: this is no text in UTF-8\n");
   arena_free(arena);
 }
 
