@@ -135,6 +135,7 @@ static bool kernel_can_cut(const Panels *panels, const Kernel *kernel, const Sta
   return true;
 }
 
+/* Lanes run along the loop: one operand has it, and so have neighbours of the result. */
 static bool is_lanes_of_contract(const Stage *stage, const Access *access, int loop) {
   if (stage->kind != STAGE_CONTRACT || loop >= stage->nkept) return false;
   const Scalar *product = &stage->scalars.items[stage->folders.items[0].value];
@@ -144,7 +145,10 @@ static bool is_lanes_of_contract(const Stage *stage, const Access *access, int l
   for (int k = 0; other && k < other->map.naxes; k++) {
     if (term_of(&other->map.axis[k], loop) >= 0) return false;
   }
-  return true;
+  for (int k = 0; k < stage->stores.count; k++) {
+    if (access_is_dense(&stage->stores.items[k].access, loop)) return true;
+  }
+  return false;
 }
 
 static void look_at_stage(Panels *panels, const Kernel *kernel, const Stage *stage) {
