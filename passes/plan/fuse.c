@@ -1,6 +1,6 @@
 /* Fewer stages, then fewer kernels.
  *
- * In: a plan whose kernels have one stage each. First, stages over the same kept loops that hand each other values or read
+ * In: a plan whose kernels have one stage each. Folds that need not fold (windows.c) come first. Then stages over the same kept loops that hand each other values or read
  * the same ones become one stage: what the first stored, the second takes from a register. So bias, activation and
  * optimizer end up behind the contraction that makes their operand. Then stages that agree on their leading loops, and
  * hand each other only values of the same leading indices, become one kernel: a task runs all of them over its tile, with
@@ -12,7 +12,7 @@
 
 #include <string.h>
 
-enum { SCALARS_LIMIT = 400, STAGES_LIMIT = 64 };
+enum { SCALARS_LIMIT = 400, STAGES_LIMIT = 64, FOLDERS_LIMIT = 4 };
 
 typedef struct Group {
   Vec(int) stages;     /* members: indices of the plan's kernels, in an order that may be executed */
@@ -192,7 +192,7 @@ static bool points_agree(const Stage *first, const Stage *second, bool *related)
     const Access *store = &first->stores.items[k].access;
     if (write_parts(first, second, store->buffer)) continue;
     if (stores_to(second, store->buffer)) return false;
-    if (!loads_only_at(second, store, 0, related)) return false;
+    if (!loads_only_at(second, store, second->kind == STAGE_EACH ? 0 : second->after, related)) return false;
   }
   for (int k = 0; k < second->stores.count; k++) {
     int from = first->kind == STAGE_EACH ? 0 : first->after;
@@ -201,13 +201,13 @@ static bool points_agree(const Stage *first, const Stage *second, bool *related)
   return true;
 }
 
-/* They read the same element of something that is not a number for all points. */
-static bool share_a_load(const Stage *first, const Stage *second) {
-  int from = first->kind == STAGE_EACH ? 0 : first->after;
-  for (int j = from; j < first->scalars.count; j++) {
+/* Scalars from..to of `first` and the first `end` of `second` read the same element of something that is not a number for all
+ * points. */
+static bool shares_a_load(const Stage *first, int from, int to, const Stage *second, int end) {
+  for (int j = from; j < to; j++) {
     const Scalar *a = &first->scalars.items[j];
     if (a->op != SCALAR_LOAD) continue;
-    for (int k = 0; k < second->scalars.count; k++) {
+    for (int k = 0; k < end; k++) {
       const Scalar *b = &second->scalars.items[k];
       if (b->op == SCALAR_LOAD && access_equal(a->access, b->access)) return true;
     }
@@ -223,10 +223,10 @@ static int stored_scalar(const Stage *first, const Access *load) {
   return -1;
 }
 
-void stage_append(Plan *plan, Stage *first, const Stage *second, bool hand_over) {
-  int *renamed = NEW_ARRAY(plan->module->arena, int, second->scalars.count + 1);
-  if (first->kind == STAGE_EACH) first->after = 0;
-  for (int k = 0; k < second->scalars.count; k++) {
+/* Scalars begin..end of `second`, which becomes part of `first`. Folders of `second` are numbered from `folders` on. */
+static void append_scalars(Plan *plan, Stage *first, const Stage *second, int begin, int end, int folders, bool hand_over,
+                           int *renamed) {
+  for (int k = begin; k < end; k++) {
     Scalar scalar = second->scalars.items[k];
     if (scalar.op == SCALAR_LOAD) {
       int value = hand_over ? stored_scalar(first, scalar.access) : -1;
@@ -243,9 +243,12 @@ void stage_append(Plan *plan, Stage *first, const Stage *second, bool hand_over)
     if (scalar.a >= 0) scalar.a = (int16_t)renamed[scalar.a];
     if (scalar.b >= 0) scalar.b = (int16_t)renamed[scalar.b];
     if (scalar.c >= 0) scalar.c = (int16_t)renamed[scalar.c];
+    if (scalar.op == SCALAR_FOLDED) scalar.index = (int16_t)(scalar.index + folders);
     renamed[k] = stage_scalar(plan, first, scalar);
   }
-  if (first->kind == STAGE_EACH) first->after = first->scalars.count;
+}
+
+static void append_stores(Plan *plan, Stage *first, const Stage *second, const int *renamed) {
   for (int k = 0; k < second->stores.count; k++) {
     Store store = second->stores.items[k];
     store.value = (int16_t)renamed[store.value];
@@ -253,18 +256,69 @@ void stage_append(Plan *plan, Stage *first, const Stage *second, bool hand_over)
   }
 }
 
+void stage_append(Plan *plan, Stage *first, const Stage *second, bool hand_over) {
+  int *renamed = NEW_ARRAY(plan->module->arena, int, second->scalars.count + 1);
+  if (first->kind == STAGE_EACH) first->after = 0;
+  append_scalars(plan, first, second, 0, second->scalars.count, 0, hand_over, renamed);
+  if (first->kind == STAGE_EACH) first->after = first->scalars.count;
+  append_stores(plan, first, second, renamed);
+}
+
+static void append_folders(Plan *plan, Stage *joined, const Stage *stage, const int *renamed) {
+  for (int k = 0; k < stage->folders.count; k++) {
+    Folder folder = stage->folders.items[k];
+    folder.value = (int16_t)renamed[folder.value];
+    if (folder.when >= 0) folder.when = (int16_t)renamed[folder.when];
+    PUSH(plan->module->arena, &joined->folders, folder);
+  }
+}
+
+/* Two folds over the same loops fold side by side; behind them, `second` takes what `first` stored from its scalars. */
+static void fold_append(Plan *plan, Stage *first, const Stage *second) {
+  int *renamed[2] = {NEW_ARRAY(plan->module->arena, int, first->scalars.count + 1),
+                     NEW_ARRAY(plan->module->arena, int, second->scalars.count + 1)};
+  const Stage old = *first, *parts[2] = {&old, second};
+  memset(&first->scalars, 0, sizeof first->scalars);
+  memset(&first->folders, 0, sizeof first->folders);
+  memset(&first->stores, 0, sizeof first->stores);
+  first->after = 0;
+  for (int k = 0; k < 2; k++) append_scalars(plan, first, parts[k], 0, parts[k]->after, 0, false, renamed[k]);
+  for (int k = 0; k < 2; k++) append_folders(plan, first, parts[k], renamed[k]);
+  first->after = first->scalars.count;
+  for (int k = 0; k < 2; k++) {
+    int folders = k == 0 ? 0 : old.folders.count;
+    append_scalars(plan, first, parts[k], parts[k]->after, parts[k]->scalars.count, folders, k == 1, renamed[k]);
+    append_stores(plan, first, parts[k], renamed[k]);
+  }
+}
+
+/* Two folds whose folded loops agree too, and that read something together. */
+static bool folds_agree(const Stage *first, const Stage *second) {
+  if (first->kind != STAGE_FOLD || first->nloops != second->nloops) return false;
+  if (first->folders.count + second->folders.count > FOLDERS_LIMIT) return false;
+  for (int k = first->nkept; k < first->nloops; k++) {
+    if (first->loops[k].extent != second->loops[k].extent) return false;
+  }
+  return shares_a_load(first, 0, first->after, second, second->after);
+}
+
 static bool try_join_stages(Fusion *fusion, int a, int b) {
   Stage *first = stage_of(fusion, a);
   const Stage *second = stage_of(fusion, b);
   bool related = false;
-  bool kinds = second->kind == STAGE_EACH &&
-               (first->kind == STAGE_EACH || first->kind == STAGE_FOLD || first->kind == STAGE_CONTRACT);
-  if (!kinds || !stages_run_alike(first, second)) return false;
+  bool points = second->kind == STAGE_EACH &&
+                (first->kind == STAGE_EACH || first->kind == STAGE_FOLD || first->kind == STAGE_CONTRACT);
+  bool folds = second->kind == STAGE_FOLD && folds_agree(first, second);
+  if ((!points && !folds) || !stages_run_alike(first, second)) return false;
   if (first->scalars.count + second->scalars.count > SCALARS_LIMIT) return false;
   if (!points_agree(first, second, &related)) return false;
-  if (!related && !share_a_load(first, second)) return false;
+  int from = first->kind == STAGE_EACH ? 0 : first->after;
+  if (points && !related && !shares_a_load(first, from, first->scalars.count, second, second->scalars.count)) return false;
   if (!may_join(fusion, a, b)) return false;
-  stage_append(fusion->plan, first, second, true);
+  if (folds)
+    fold_append(fusion->plan, first, second);
+  else
+    stage_append(fusion->plan, first, second, true);
   join_order(fusion, a, b);
   fusion->groups[b].gone = true;
   Kernel *kernel = &fusion->plan->kernels.items[a], *other = &fusion->plan->kernels.items[b];
@@ -496,6 +550,7 @@ void plan_fuse(Plan *plan, const TargetCosts *costs) {
   Fusion fusion = {.plan = plan, .costs = costs, .count = count, .words = (count + 63) / 64};
   size_t bytes = (size_t)count * (size_t)fusion.words * sizeof(uint64_t);
   if (count == 0) return;
+  plan_windows(plan);
   fusion.before = arena_alloc(plan->module->arena, bytes);
   fusion.groups = NEW_ARRAY(plan->module->arena, Group, count);
   close_order(&fusion);

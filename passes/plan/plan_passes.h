@@ -24,6 +24,8 @@ typedef struct TargetCosts {
 /* One kernel of one stage for each value that needs memory; with `inlined`, values that are cheap to compute again are
  * computed where they are read, else every op has memory of its own (--no-fuse). */
 Plan *plan_lower(const Graph *graph, bool inlined);
+/* Folds over windows that do not overlap become stages that fold nothing. */
+void plan_windows(Plan *plan);
 /* Stages that run over the same loops become one, then stages that share their leading loops become one kernel; what only
  * one kernel uses becomes LOCAL. */
 void plan_fuse(Plan *plan, const TargetCosts *costs);
