@@ -12,7 +12,7 @@
  * And totals in two steps: a sum of very many elements into one number is cut into a sum along each of the first dim's
  * indices, and the sum of those. Each addend then meets fewer roundings (a norm over an embedding has millions of terms), and
  * the first step has tasks for several threads. */
-#include "passes/passes.h"
+#include "passes/graph/rewrite.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -125,9 +125,16 @@ typedef struct Choice {
   bool transpose[2];
 } Choice;
 
+/* Neighbours along dim d are neighbours in the result. */
+static bool is_last(const Space *space, int d) {
+  for (int k = d + 1; k < space->nresult; k++) {
+    if (!dim_is(space->extent[k], 1)) return false;
+  }
+  return true;
+}
+
 /* Cycles if lanes run along dim d, with two fused multiply-adds of 16 lanes a cycle. */
-static Choice try_lanes(const Graph *graph, const Node *node, const Id *operands, const Strides *strides, int d) {
-  const Space *space = node->space;
+static Choice try_lanes(const Graph *graph, const Space *space, const Id *operands, const Strides *strides, int d) {
   double extent = at_bounds(space->extent[d]), work = 1, outputs = 1;
   for (int k = 0; k < space->ndims; k++) {
     work *= at_bounds(space->extent[k]);
@@ -137,7 +144,7 @@ static Choice try_lanes(const Graph *graph, const Node *node, const Id *operands
   Choice choice = {.dim = d, .cycles = work / extent * vectors / 2};
   if (d >= space->nresult) {
     choice.cycles += outputs * 6; /* the lanes of each result are added up at its end */
-  } else if (!product_is_one(&node->type, d + 1)) {
+  } else if (!is_last(space, d)) {
     choice.cycles += outputs * 2; /* the result is stored element by element */
   }
   for (int k = 0; k < 2; k++) {
@@ -179,14 +186,12 @@ static Id transpose_last(Graph *to, Id operand, Map *map, int axis) {
 }
 
 /* Gives the dim that lanes should run along, -1 if there is none. */
-static int choose_lanes(Graph *to, Id *operands, Space *space, const Node *node) {
+static int choose_lanes(Graph *to, Id *operands, Space *space) {
   Strides strides[2] = {strides_through(to, operands[0], space, 0), strides_through(to, operands[1], space, 1)};
   Choice best = {.dim = -1};
-  Node with = *node;
-  with.space = space;
   for (int d = 0; d < space->ndims; d++) {
     if (dim_is(space->extent[d], 1)) continue;
-    Choice choice = try_lanes(to, &with, operands, strides, d);
+    Choice choice = try_lanes(to, space, operands, strides, d);
     bool possible = true;
     for (int k = 0; k < 2; k++) possible = possible && (!choice.transpose[k] || bare_axis(&space->map[k], d) >= 0);
     if (possible && (best.dim < 0 || choice.cycles < best.cycles)) best = choice;
@@ -244,21 +249,26 @@ static Id sum_in_two(Graph *to, const Node *node, Id operand) {
   return graph_fold(to, OP_fold_sum, graph_fold(to, OP_fold_sum, operand, &parts), &total);
 }
 
+static Id linear_contract(Graph *to, Id *operands, Space *space) {
+  for (int k = 0; k < 2; k++) {
+    const Type type = *graph_type(to, operands[k]);
+    if (needs_copy(to->module, space, k, &type)) operands[k] = write_out(to, operands[k], space, k);
+  }
+  int lanes = choose_lanes(to, operands, space);
+  order_folds(to, operands, space, lanes);
+  return graph_contract(to, operands[0], operands[1], space);
+}
+
 static Id linear_node(Graph *to, const Graph *from, Id id, const Id *renamed, void *user) {
   const Node *node = graph_node(from, id);
   (void)user;
   if (node->op == OP_fold_sum) return sum_in_two(to, node, renamed[node->operands[0]]);
   if (node->op != OP_contract) return 0;
-  Space space = *node->space;
-  Id operands[2];
-  for (int k = 0; k < 2; k++) {
-    operands[k] = renamed[node->operands[k]];
-    const Type type = *graph_type(to, operands[k]);
-    if (needs_copy(to->module, &space, k, &type)) operands[k] = write_out(to, operands[k], &space, k);
-  }
-  int lanes = choose_lanes(to, operands, &space, node);
-  order_folds(to, operands, &space, lanes);
-  return graph_contract(to, operands[0], operands[1], &space);
+  Space space = *node->space, spread;
+  Id operands[2] = {renamed[node->operands[0]], renamed[node->operands[1]]};
+  if (!thin_contract(to, operands, &space, &spread)) return linear_contract(to, operands, &space);
+  Id contract = linear_contract(to, operands, &space);
+  return spread.nresult == space.nresult ? contract : graph_view(to, contract, &spread, 0);
 }
 
 void pass_linear(Module *module) {
