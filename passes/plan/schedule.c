@@ -214,7 +214,7 @@ static Tile tile_along(const Stage *stage, int vector, const TargetCosts *costs,
   Tile tile = best;
   *cycles = -1;
   for (tile.rows = 1; tile.rows <= MIN(rows, 14); tile.rows++) {
-    for (tile.columns = 1; tile.columns <= MIN(columns, 6); tile.columns++) {
+    for (tile.columns = 1; tile.columns <= MIN(columns, 8); tile.columns++) {
       int registers = tile.rows * tile.columns + tile.columns + (both ? tile.rows : 1);
       if (registers > costs->registers - 1 && tile.rows * tile.columns > 1) continue;
       double found = tile_cycles(MIN(rows, 512), MIN(columns, 512), tile.rows, tile.columns);
