@@ -70,13 +70,6 @@ static LLVMValueRef nearest(Emitter *e, LLVMValueRef x, LLVMValueRef scale, LLVM
 
 /* ---- exp ---- */
 
-/* x = n ln 2 + r, |r| <= ln 2 / 2: gives r and n, which the low bits of `power` hold too. n times the first part of ln 2 is
- * exact. */
-static LLVMValueRef exp_reduced(Emitter *e, LLVMValueRef x, LLVMValueRef *n, LLVMValueRef *power) {
-  *n = nearest(e, x, number(x, 1.4426950408889634), power);
-  return emit_fma(e, *n, number(x, 2.12194440e-4), emit_fma(e, *n, number(x, -0.693359375), x));
-}
-
 /* 2^n for an integer n that a float's exponent holds. */
 static LLVMValueRef power_of_two(Emitter *e, LLVMValueRef n) {
   return float_of(e, LLVMBuildShl(e->builder, LLVMBuildAdd(e->builder, n, whole(n, 127), ""), whole(n, 23), ""));
@@ -95,23 +88,31 @@ static LLVMValueRef scaled(Emitter *e, LLVMValueRef near, LLVMValueRef n, LLVMVa
   return mul(e, near, power_of_two(e, LLVMBuildSub(e->builder, whole_n, half, "")));
 }
 
+/* x = n ln 2 + r, |r| <= ln 2 / 2; n times the first part of ln 2 is exact. */
 LLVMValueRef emit_exp(Emitter *e, LLVMValueRef x) {
   static const double tail[] = {0.4999999403953552, 0.1666652113199234, 0.04166826605796814, 0.008368675597012043,
                                 0.0013820689637213945};
-  LLVMValueRef n, power, r = exp_reduced(e, clamp(e, x, -104.5, 89.0), &n, &power);
+  x = clamp(e, x, -104.5, 89.0);
+  LLVMValueRef power, n = nearest(e, x, number(x, 1.4426950408889634), &power);
+  LLVMValueRef r = emit_fma(e, n, number(x, -0.693359375), x);
+  r = emit_fma(e, n, number(x, 2.12194440e-4), r);
   LLVMValueRef slope = emit_fma(e, POLYNOMIAL(e, r, tail), r, number(x, 1));
   return scaled(e, emit_fma(e, slope, r, number(x, 1)), n, power);
 }
 
-/* e^x - 1 for |x| below 80, relatively right near 0 too: 2^n (e^r - 1) + (2^n - 1). */
-static LLVMValueRef expm1_small(Emitter *e, LLVMValueRef x) {
+/* part * (e^x - 1) for |x| below 80 and a power of two, relatively right near 0 too: 2^n (e^r - 1) + (2^n - 1). Where n is not
+ * 0, what ln 2 loses by being one float is small beside the result. */
+static LLVMValueRef expm1_small(Emitter *e, LLVMValueRef x, float part) {
   static const double tail[] = {0.4999999701976776, 0.1666654646396637, 0.04166743531823158, 0.00836626160889864,
                                 0.0013870656257495284};
-  LLVMValueRef n, power, r = exp_reduced(e, x, &n, &power);
-  LLVMValueRef scale = LLVMBuildShl(e->builder, power, whole(power, 23), ""); /* 0x4B400000 has no low bits */
-  scale = float_of(e, LLVMBuildAdd(e->builder, scale, whole(power, 0x3F800000), ""));
+  LLVMValueRef power, n = nearest(e, x, number(x, 1.4426950408889634), &power);
+  LLVMValueRef r = emit_fma(e, n, number(x, -0.6931471805599453), x);
   LLVMValueRef near = emit_fma(e, POLYNOMIAL(e, r, tail), mul(e, r, r), r);
-  return emit_fma(e, scale, near, sub(e, scale, number(x, 1)));
+  LLVMValueRef scale = LLVMBuildShl(e->builder, power, whole(power, 23), ""); /* 0x4B400000 has no low bits */
+  int exponent;
+  frexpf(part, &exponent);
+  scale = float_of(e, LLVMBuildAdd(e->builder, scale, whole(power, (int64_t)(exponent + 126) << 23), ""));
+  return emit_fma(e, scale, near, sub(e, scale, number(x, (double)part)));
 }
 
 /* ---- log ---- */
@@ -142,13 +143,14 @@ LLVMValueRef emit_log(Emitter *e, LLVMValueRef x) {
 
 /* ---- tanh, erf: by what e^x - 1 is, for |x|; then the sign ---- */
 
-/* y = E / (E + 2) of E = e^(2 |x|) - 1. Near 0 that loses more than a last place to the rounding of sum and quotient; there
- * it is E/2 less a small part, E/2 * y. */
+/* y = h / (h + 1) of h = (e^(2 |x|) - 1) / 2. Near 0 that loses more than a last place to the rounding of sum and quotient;
+ * there it is h less a small part, h * y. */
 LLVMValueRef emit_tanh(Emitter *e, LLVMValueRef x) {
   LLVMValueRef size = absolute(e, x), twice = add(e, size, size);
-  LLVMValueRef above = expm1_small(e, choose(e, compare(e, LLVMRealOGT, twice, number(x, 20)), number(x, 20), twice));
-  LLVMValueRef far = LLVMBuildFDiv(e->builder, above, add(e, above, number(x, 2)), "");
-  LLVMValueRef half = mul(e, above, number(x, 0.5)), near = emit_fma(e, LLVMBuildFNeg(e->builder, half, ""), far, half);
+  twice = choose(e, compare(e, LLVMRealOGT, twice, number(x, 20)), number(x, 20), twice);
+  LLVMValueRef half = expm1_small(e, twice, 0.5F);
+  LLVMValueRef far = LLVMBuildFDiv(e->builder, half, add(e, half, number(x, 1)), "");
+  LLVMValueRef near = emit_fma(e, LLVMBuildFNeg(e->builder, half, ""), far, half);
   return signed_as(e, choose(e, compare(e, LLVMRealOLT, size, number(x, 0.35)), near, far), x);
 }
 
@@ -160,7 +162,7 @@ LLVMValueRef emit_erf(Emitter *e, LLVMValueRef x) {
   LLVMValueRef size = absolute(e, x);
   LLVMValueRef t = choose(e, compare(e, LLVMRealOGT, size, number(x, 4)), number(x, 4), size);
   LLVMValueRef u = emit_fma(e, POLYNOMIAL(e, t, slope), t, t);
-  return signed_as(e, expm1_small(e, LLVMBuildFNeg(e->builder, u, "")), x);
+  return signed_as(e, expm1_small(e, LLVMBuildFNeg(e->builder, u, ""), 1), x);
 }
 
 /* ---- sin, cos ---- */
