@@ -303,9 +303,23 @@ static void print_json(Arena *arena, Machine *machine, const Settings *settings)
   cJSON_Delete(root);
 }
 
+/* Pictures are what compiling writes under these endings. */
+static bool draw(Arena *arena, Settings *settings, Failure *failure) {
+  const char *out = settings->output;
+  if (text_ends(settings->words.items[0], ".so"))
+    return fail(failure, EXIT_INPUT, "-o %.300s: pictures are drawn from the .nn file", out);
+  if (!text_ends(out, ".svg") && !text_ends(out, ".dot") && !text_ends(out, ".html"))
+    return fail(failure, EXIT_INPUT, "-o %.300s: end it in .svg or .dot for the graph, in .html for the memory", out);
+  return command_compile.run(arena, settings, failure) == 0;
+}
+
 static int run_show(Arena *arena, Settings *settings, Failure *failure) {
   if (settings->words.count != 1) {
     fail(failure, EXIT_INPUT, "show wants one model: nnc show MODEL");
+    return failure->code;
+  }
+  if (settings->output) {
+    draw(arena, settings, failure);
     return failure->code;
   }
   const char *path = settings->words.items[0];
@@ -323,6 +337,7 @@ static int run_show(Arena *arena, Settings *settings, Failure *failure) {
 }
 
 static const Option options[] = {
+    TEXT("output", 'o', output, "FILE", "draws: the graph (.svg, by Graphviz, or .dot), the memory over time (.html)"),
     FLAG("kernels", 0, kernels,
          "lists the kernels of each entry, with the lines that they came from;\n"
          "with --target cuda what each takes of a GPU, of which none is needed"),

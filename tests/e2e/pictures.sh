@@ -11,4 +11,8 @@ if command -v dot > found; then
 fi
 expect 3 'there is no dot here' env PATH=/nonexistent "$NNC" "$digits" -o absent.svg
 absent absent.svg
+expect 0 '' "$NNC" show "$digits" -o shown.html # show draws the same
+same digits.html shown.html
+expect 2 'end it in .svg or .dot' "$NNC" show "$digits" -o digits.png
+expect 2 'drawn from the .nn file' "$NNC" show digits.so -o digits.svg
 finish
