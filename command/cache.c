@@ -56,8 +56,11 @@ Cached cache_find(Arena *arena, const Program *program, const Settings *settings
   bool none = settings->no_cache || (cuda && getenv("NNC_NVRTC"));
   const char *folder = none ? NULL : folder_of_cache(arena);
   if (!folder || !add_program(&cached.key) || !codegen_circumstances(&codegen, &cached.key)) return cached;
-  text_add(&cached.key, "no-fuse %d, passed %d, memory %lld\n", settings->no_fuse, program->passed,
+  text_add(&cached.key, "no-fuse %d, passed %d, memory %lld, entries", settings->no_fuse, program->passed,
            (long long)settings->memory);
+  for (int k = 0; k < program->module->entries.count; k++)
+    text_add(&cached.key, " %s", program->module->entries.items[k]->name);
+  text_add(&cached.key, "\n");
   if (cuda)
     text_add(&cached.key, "cuda %s %s\n", settings->gpu ? settings->gpu : cuda_default_architectures,
              precision_info[settings_precision(settings)].name);

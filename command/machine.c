@@ -158,6 +158,17 @@ const Graph *machine_graph(const Machine *machine, int entry) {
   return program->next == 0 ? program->module->entries.items[entry] : NULL;
 }
 
+/* Entries that nobody wants need not be compiled. One that is not there is told of by whoever looks for it among all. */
+static void keep_only(Program *program, const char *only) {
+  Module *module = program->module;
+  Graph *wanted = only && *only ? module_find_entry(module, only) : NULL;
+  if (!only || (*only && !wanted)) return;
+  for (int k = 0; wanted && program->plans && k < module->entries.count; k++)
+    if (module->entries.items[k] == wanted) program->plans[0] = program->plans[k];
+  if (wanted) module->entries.items[0] = wanted;
+  module->entries.count = wanted ? 1 : 0;
+}
+
 Machine *machine_open(Arena *arena, const char *path, const Settings *settings, Failure *failure) {
   int threads = (int)settings->threads;
   Machine *machine = NULL;
@@ -178,6 +189,7 @@ Machine *machine_open(Arena *arena, const char *path, const Settings *settings, 
     bool interpret = settings->interpret || settings->f64;
     pipeline.stop_after = pipeline.interpret_after;
     if (!program_open(arena, path, settings->set, program, failure)) return NULL;
+    keep_only(program, settings->only);
     if (interpret && !program->plans && !program_run(program, &pipeline, failure)) return NULL;
     if (interpret && !program->interpreted) {
       fail(failure, EXIT_INPUT, "%.300s: a plan cannot be interpreted; give the .nn file", path);

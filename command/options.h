@@ -16,6 +16,7 @@ typedef struct Settings {
   int64_t threads, seed, epochs, batch, patience, every, test_every, rows, repeat, memory;
   double valid;
   bool seed_given;
+  const char *only; /* the one entry that is wanted, "" for none; NULL: all. Not typed, but a command's */
   Vec(const char *) words;
 } Settings;
 

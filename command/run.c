@@ -87,6 +87,7 @@ static int run_run(Arena *arena, Settings *settings, Failure *failure) {
     fail(failure, EXIT_INPUT, "run wants a model and an entry: nnc run MODEL ENTRY [name=value ...]");
     return failure->code;
   }
+  settings->only = settings->words.count > 1 ? settings->words.items[1] : "";
   Machine *machine = machine_open(arena, settings->words.items[0], settings, failure);
   if (!machine) return failure->code;
   Tensors state = {0};
