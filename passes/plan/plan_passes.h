@@ -18,7 +18,7 @@ typedef struct TargetCosts {
   Precision precision;
   double short_launch; /* points: where launches have fewer, all of an entry are one; 0: never */
   /* Gives the task loops that are used their tiles, and each stage its lanes or its register tile. */
-  void (*cut)(const Plan *plan, Kernel *kernel, const struct TargetCosts *costs);
+  void (*cut)(Kernel *kernel, const struct TargetCosts *costs);
 } TargetCosts;
 
 /* One kernel of one stage for each value that needs memory; with `inlined`, values that are cheap to compute again are

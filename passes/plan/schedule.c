@@ -11,7 +11,7 @@
 enum { LANES = 16 };
 
 /* A fused multiply-add of a tile costs 1/32 cycle, an element of a simple loop about 1/4. */
-static void cut_for_cpu(const Plan *plan, Kernel *kernel, const TargetCosts *costs);
+static void cut_for_cpu(Kernel *kernel, const TargetCosts *costs);
 const TargetCosts default_costs = {.registers = 32,
                                    .local_bytes = 512 << 10,
                                    .shared_bytes = 768 << 10,
@@ -108,8 +108,7 @@ void contract_swap(Stage *stage) {
 /* ---- deep folds ---- */
 
 /* A contraction whose operand with lanes outgrows a processor's own cache. It is cut along columns as well, in tasks of many
- * rows, and its fold in pieces: so that each part of that operand comes from afar once a task, not once a row of tiles. One
- * in panels is streamed as fast from the cache of the second level, so its fold stays whole. */
+ * rows, and its fold in pieces: so that each part of that operand comes from afar once a task, not once a row of tiles. */
 enum { DEEP_FOLD = 768, DEEP_BYTES = 1 << 20, DEEP_PIECE = 512, DEEP_ROWS = 128, DEEP_COLUMNS = 64 };
 
 typedef struct Deep {
@@ -153,15 +152,25 @@ int64_t even_part(const Dim *extent, int64_t most) {
   return most;
 }
 
+/* How many indices of an open loop a task takes, where `most` would do: a batch of small pictures brings few rows each, so
+ * that it may be twice as many, and a power of two leaves no rest of most batches. */
+static int64_t open_part(const Dim *extent, int64_t most) {
+  int64_t part = 1;
+  if (most == DEEP_ROWS) return MIN(extent->high, most);
+  while (2 * part <= MIN(extent->high, 2 * most)) part *= 2;
+  return part;
+}
+
 static void choose_deep_tasks(Kernel *kernel, const Deep *deep) {
   int64_t most = DEEP_ROWS;
   for (int loop = kernel->ntasks - 1; loop >= 0; loop--) {
     Loop *task = &kernel->tasks[loop];
     bool row = access_depends(deep->narrow, loop), column = access_depends(deep->wide, loop);
+    bool open = task->extent->kind != DIM_CONSTANT;
     task->tile = 1;
     if (loop == deep->lanes) task->tile = (int)MIN(task->extent->high, DEEP_COLUMNS);
-    if (!row || column || (task->extent->kind != DIM_CONSTANT && 2 * most < DEEP_ROWS)) continue;
-    task->tile = (int)even_part(task->extent, MAX(most, 1));
+    if (!row || column || most < 1) continue;
+    task->tile = (int)(open ? open_part(task->extent, most) : even_part(task->extent, most));
     most /= task->tile;
   }
 }
@@ -239,12 +248,7 @@ static double results_of(const Stage *stage) {
   return results;
 }
 
-static bool in_panels(const Plan *plan, const Access *access) {
-  const Buffer *buffer = &plan->buffers.items[access->buffer];
-  return buffer->memory == MEMORY_STATE && plan->module->symbols.items[buffer->index].panel > 0;
-}
-
-static void choose_tile(const Plan *plan, Stage *stage, const TargetCosts *costs) {
+static void choose_tile(Stage *stage, const TargetCosts *costs) {
   double best = -1;
   Deep deep = deep_fold(stage);
   for (int loop = 0; loop < stage->nloops; loop++) {
@@ -277,7 +281,7 @@ static void choose_tile(const Plan *plan, Stage *stage, const TargetCosts *costs
       (stage->tile.row >= 0 && access_depends(contract_operands(stage).b, stage->tile.row))) {
     contract_swap(stage);
   }
-  if (deep.wide && !in_panels(plan, deep.wide)) stage->tile.piece = DEEP_PIECE;
+  if (deep.wide) stage->tile.piece = DEEP_PIECE;
 }
 
 /* ---- tasks ---- */
@@ -365,12 +369,12 @@ void use_tasks(Kernel *kernel, int count) {
   }
 }
 
-static void cut_for_cpu(const Plan *plan, Kernel *kernel, const TargetCosts *costs) {
+static void cut_for_cpu(Kernel *kernel, const TargetCosts *costs) {
   choose_cut(kernel, costs);
   for (int s = 0; s < kernel->stages.count; s++) {
     Stage *stage = &kernel->stages.items[s];
     if (stage->kind == STAGE_CONTRACT) {
-      choose_tile(plan, stage, costs);
+      choose_tile(stage, costs);
     } else {
       choose_vector(stage);
     }
@@ -446,7 +450,7 @@ static bool launches_are_short(const Plan *plan, const TargetCosts *costs) {
 
 void plan_schedule(Plan *plan, const TargetCosts *costs) {
   if (costs->enough_tasks > 0) split_folds(plan, costs);
-  for (int k = 0; k < plan->kernels.count; k++) costs->cut(plan, &plan->kernels.items[k], costs);
+  for (int k = 0; k < plan->kernels.count; k++) costs->cut(&plan->kernels.items[k], costs);
   make_local(plan, costs);
   plan->at_once = launches_are_short(plan, costs);
 }

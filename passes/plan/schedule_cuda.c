@@ -21,7 +21,7 @@ enum {
   FEW_ROWS = 8
 };
 
-static void cut_for_cuda(const Plan *plan, Kernel *kernel, const TargetCosts *costs);
+static void cut_for_cuda(Kernel *kernel, const TargetCosts *costs);
 /* Locals lie in shared memory, beside a contraction's operands. */
 #define CUDA_COSTS(own)                                                                                                    \
   {.registers = 32,                                                                                                        \
@@ -224,8 +224,7 @@ static void choose_stage(Stage *stage, Precision precision) {
   if (suits_tensor_cores(stage)) stage->tile.precision = precision;
 }
 
-static void cut_for_cuda(const Plan *plan, Kernel *kernel, const TargetCosts *costs) {
-  (void)plan;
+static void cut_for_cuda(Kernel *kernel, const TargetCosts *costs) {
   for (int k = 0; k < kernel->stages.count; k++) choose_vector(&kernel->stages.items[k]); /* of folds; by whole loops */
   cut_tasks(kernel, costs->precision);
   for (int k = 0; k < kernel->stages.count; k++) choose_stage(&kernel->stages.items[k], costs->precision);
