@@ -17,11 +17,7 @@ static bool begins_kind(const CudaCode *code, int image) {
   return true;
 }
 
-static void print_kernel(const CudaCode *code, const char *log, int launch, const Kernel *kernel, const CudaKernel *own) {
-  Text lines = {0};
-  kernel_lines(kernel, &lines);
-  printf("  %3d  %-32s %s\n", launch, kernel->name, lines.bytes ? lines.bytes : "");
-  text_free(&lines);
+static void print_usage(const CudaCode *code, const char *log, const CudaKernel *own) {
   for (int k = 0; k < code->images.count; k++) {
     const char *architecture = code->images.items[k].architecture;
     CudaUsage usage;
@@ -29,6 +25,14 @@ static void print_kernel(const CudaCode *code, const char *log, int launch, cons
     printf("         %-8s %3lld registers, %6lld bytes shared, %lld spilled\n", architecture, (long long)usage.registers,
            (long long)own->shared_bytes, (long long)usage.spilled);
   }
+}
+
+static void print_kernel(const CudaCode *code, const char *log, int launch, const Kernel *kernel, const CudaKernel *own) {
+  Text lines = {0};
+  kernel_lines(kernel, &lines);
+  printf("  %3d  %-32s %s\n", launch, kernel->name, lines.bytes ? lines.bytes : "");
+  text_free(&lines);
+  print_usage(code, log, own);
 }
 
 static void print_entries(const Program *program, const CudaCode *code, const char *log) {
@@ -42,6 +46,9 @@ static void print_entries(const Program *program, const CudaCode *code, const ch
         print_kernel(code, log, ordinal, &plan->kernels.items[k], &code->source.kernels[e][k]);
       ordinal++;
     }
+    if (!code->source.wholes[e].name) continue;
+    printf("       all of them in one launch\n");
+    print_usage(code, log, &code->source.wholes[e]);
   }
 }
 

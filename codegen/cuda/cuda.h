@@ -22,6 +22,7 @@ typedef struct CudaArgument {
 typedef struct CudaKernel {
   const char *name;     /* "lenet_train_3_dense" */
   int64_t shared_bytes; /* dynamic shared memory */
+  int blocks;           /* for how many on one processor its registers do */
   int part;             /* of the source */
   Vec(CudaArgument) arguments;
 } CudaKernel;

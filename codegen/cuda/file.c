@@ -1,8 +1,8 @@
 /* The file of CUDA C: what kernels are made of, constants, a __global__ function for each kernel of each plan; and, for an
  * entry whose plan is to run at once, one that does all its launches, with a barrier of all blocks behind each.
  *
- * Kernels that are alike but for their arguments are one function: a deep net repeats itself. Functions that such an entry
- * calls are apart from the __global__ ones, and all in the first part, as what is called must be. */
+ * Kernels that are alike but for their arguments are one function: a deep net repeats itself. The file also comes in parts:
+ * one for each entry at once, with what it calls, then some with the kernels by themselves. */
 #include "codegen/cuda/print.h"
 
 #include <string.h>
@@ -13,14 +13,19 @@ extern const char cuda_prelude[]; /* prelude.cu */
 
 typedef struct Function {
   const char *name, *parameters, *names, *body, *legend;
+  int blocks;
   bool called; /* by an entry that runs at once */
-  int part;
 } Function;
+typedef struct AtOnce {
+  const char *text;
+  const bool *calls; /* by function, of those there were then */
+  int functions;
+} AtOnce;
 typedef struct File {
   Arena *arena; /* the module's */
   const Module *module;
   Vec(Function) functions;
-  Vec(const char *) wholes; /* texts of entries that run at once */
+  Vec(AtOnce) wholes; /* entries that run at once */
   CudaSource source;
 } File;
 
@@ -51,7 +56,8 @@ static CudaKernel add_kernel(File *file, const Plan *plan, const Kernel *kernel)
                          .parameters = kept(arena, &text.parameters),
                          .names = kept(arena, &text.names),
                          .body = kept(arena, &text.body),
-                         .legend = kept(arena, &text.legend)};
+                         .legend = kept(arena, &text.legend),
+                         .blocks = own.blocks};
     PUSH(arena, &file->functions, function);
   }
   Function *function = &file->functions.items[own.part];
@@ -61,19 +67,27 @@ static CudaKernel add_kernel(File *file, const Plan *plan, const Kernel *kernel)
   return own;
 }
 
+/* What a block does, to be called. */
+static void print_tasks(const Function *function, Text *out) {
+  text_add(out, "%sDEVICE void %s_tasks(int block%s%s) {\n%s}\n", function->legend, function->name,
+           *function->parameters ? ", " : "", function->parameters, function->body);
+}
+
+static void print_head(const char *name, int blocks, Text *out) {
+  text_add(out, "extern \"C\" __global__ void __launch_bounds__(%d, %d) %s", CUDA_THREADS, blocks, name);
+}
+
 static void print_global(const Function *function, Text *out) {
-  const char *global = "extern \"C\" __global__ void __launch_bounds__";
-  text_add(out, "%s", function->legend);
-  if (!function->called) {
-    text_add(out, "%s(%d) %s(%s) {\n  const int block = blockIdx.x;\n%s}\n", global, CUDA_THREADS, function->name,
-             function->parameters, function->body);
-    return;
+  if (function->called) {
+    print_tasks(function, out);
+    print_head(function->name, function->blocks, out);
+    text_add(out, "(%s) { %s_tasks(blockIdx.x%s%s); }\n", function->parameters, function->name,
+             *function->names ? ", " : "", function->names);
+  } else {
+    text_add(out, "%s", function->legend);
+    print_head(function->name, function->blocks, out);
+    text_add(out, "(%s) {\n  const int block = blockIdx.x;\n%s}\n", function->parameters, function->body);
   }
-  const char *comma = *function->names ? ", " : "";
-  text_add(out, "static __device__ __noinline__ void %s_tasks(int block%s%s) {\n%s}\n", function->name, comma,
-           function->parameters, function->body);
-  text_add(out, "%s(%d) %s(%s) { %s_tasks(blockIdx.x%s%s); }\n", global, CUDA_THREADS, function->name, function->parameters,
-           function->name, comma, function->names);
 }
 
 /* ---- an entry at once ---- */
@@ -98,6 +112,7 @@ static void find_arguments(Whole *whole, const CudaKernel *kernels) {
       bool *const wanted[] = {[CUDA_BUFFER] = whole->buffers, [CUDA_VALUE] = whole->values, [CUDA_SIZE] = whole->sizes};
       wanted[argument->kind][argument->index] = true;
     }
+    whole->own->blocks = kernels[k].blocks == 1 ? 1 : whole->own->blocks;
     whole->own->shared_bytes = MAX(whole->own->shared_bytes, kernels[k].shared_bytes);
   }
   for (int k = 0; k < plan->launches.count; k++)
@@ -169,7 +184,8 @@ static void print_launches(Whole *whole, const CudaKernel *kernels) {
 
 static CudaKernel add_whole(File *file, const Plan *plan, const CudaKernel *kernels) {
   Arena *arena = file->arena;
-  CudaKernel own = {.name = identifier(arena, arena_format(arena, "%s_%s", file->module->name, plan->graph->name))};
+  CudaKernel own = {.name = identifier(arena, arena_format(arena, "%s_%s", file->module->name, plan->graph->name)),
+                    .blocks = 2};
   int ndims = file->module->dims.count + 1;
   Text text = {0};
   Whole whole = {.print = {.plan = plan, .module = plan->module, .arena = arena_new(), .out = &text, .depth = 1},
@@ -179,12 +195,16 @@ static CudaKernel add_whole(File *file, const Plan *plan, const CudaKernel *kern
   whole.sizes = NEW_ARRAY(whole.print.arena, bool, ndims);
   find_arguments(&whole, kernels);
   text_add(&text, "\n/* %s, whole */\nstatic __device__ unsigned %s_barrier;\n", plan->graph->name, own.name);
-  text_add(&text, "extern \"C\" __global__ void __launch_bounds__(%d) %s(", CUDA_THREADS, own.name);
+  print_head(own.name, own.blocks, &text);
+  text_add(&text, "(");
   print_parameters(&whole, &text);
   text_add(&text, ") {\n");
   print_launches(&whole, kernels);
   text_add(&text, "}\n");
-  PUSH(arena, &file->wholes, kept(arena, &text));
+  bool *calls = NEW_ARRAY(arena, bool, file->functions.count + 1);
+  for (int k = 0; k < plan->kernels.count; k++) calls[kernels[k].part] = true; /* its function's number, for now */
+  own.part = file->wholes.count;
+  PUSH(arena, &file->wholes, ((AtOnce){kept(arena, &text), calls, file->functions.count}));
   text_free(&text);
   arena_free(whole.print.arena);
   return own;
@@ -193,15 +213,9 @@ static CudaKernel add_whole(File *file, const Plan *plan, const CudaKernel *kern
 /* ---- parts ---- */
 
 /* Neighbours stay together. How many parts there are hangs on the source alone, so that objects are the same everywhere. */
-static void choose_parts(File *file) {
-  int called = 0, own = 0;
-  for (int k = 0; k < file->functions.count; k++) called += file->functions.items[k].called;
-  int rest = file->functions.count - called, from = called > 0;
-  int parts = MIN(MAX(rest / PART_KERNELS, 1), MOST_PARTS);
-  for (int k = 0; k < file->functions.count; k++) {
-    Function *function = &file->functions.items[k];
-    function->part = function->called ? 0 : from + (int)((int64_t)own++ * parts / rest);
-  }
+static int part_of(const File *file, int function) {
+  int count = file->functions.count, parts = MIN(MAX(count / PART_KERNELS, 1), MOST_PARTS);
+  return file->wholes.count + (int)((int64_t)function * parts / count);
 }
 
 static Text *part_text(File *file, const Text *head, int part) {
@@ -212,22 +226,22 @@ static Text *part_text(File *file, const Text *head, int part) {
   return &file->source.parts.items[part];
 }
 
-static void add_text(File *file, const Text *head, int part, const char *text) {
-  Text *own = part_text(file, head, part);
-  text_add_bytes(own, text, strlen(text));
-  text_add_bytes(&file->source.text, text, strlen(text));
-}
-
 static void assemble(File *file) {
   Text head = {0};
   text_add_bytes(&head, file->source.text.bytes, file->source.text.length);
-  for (int k = 0; k < file->functions.count; k++) {
-    Text text = {0};
-    print_global(&file->functions.items[k], &text);
-    add_text(file, &head, file->functions.items[k].part, text.bytes);
-    text_free(&text);
+  for (int k = 0; k < file->wholes.count; k++) {
+    const AtOnce *whole = &file->wholes.items[k];
+    Text *part = part_text(file, &head, k);
+    for (int j = 0; j < whole->functions; j++)
+      if (whole->calls[j]) print_tasks(&file->functions.items[j], part);
+    text_add_bytes(part, whole->text, strlen(whole->text));
   }
-  for (int k = 0; k < file->wholes.count; k++) add_text(file, &head, 0, file->wholes.items[k]);
+  for (int k = 0; k < file->functions.count; k++) {
+    print_global(&file->functions.items[k], part_text(file, &head, part_of(file, k)));
+    print_global(&file->functions.items[k], &file->source.text);
+  }
+  for (int k = 0; k < file->wholes.count; k++)
+    text_add_bytes(&file->source.text, file->wholes.items[k].text, strlen(file->wholes.items[k].text));
   text_free(&head);
 }
 
@@ -247,10 +261,9 @@ CudaSource cuda_print(const Module *module, Plan *const *plans, int count) {
     for (int j = 0; j < plan->kernels.count; j++) source->kernels[k][j] = add_kernel(&file, plan, &plan->kernels.items[j]);
     if (plan->at_once) source->wholes[k] = add_whole(&file, plan, source->kernels[k]);
   }
-  choose_parts(&file);
   for (int k = 0; k < count; k++)
     for (int j = 0; j < plans[k]->kernels.count; j++)
-      source->kernels[k][j].part = file.functions.items[source->kernels[k][j].part].part;
+      source->kernels[k][j].part = part_of(&file, source->kernels[k][j].part);
   assemble(&file);
   return *source;
 }

@@ -252,6 +252,20 @@ static void print_legend(Print *print, Text *out) {
   text_add(out, ") */\n");
 }
 
+/* Two blocks hide each other's waiting; several contractions, or one by 8 x 4 sums a thread or more, want all registers. Left
+ * alone the compiler spills a few for still more blocks. */
+static int blocks_of(const Kernel *kernel) {
+  enum { MANY_SUMS = 32, BY_POINTS = 4 };
+  int contractions = 0, sums = 0;
+  for (int k = 0; k < kernel->stages.count; k++) {
+    const Stage *stage = &kernel->stages.items[k];
+    if (stage->kind != STAGE_CONTRACT) continue;
+    contractions++;
+    if (stage->tile.precision == PRECISION_F32) sums = MAX(sums, stage->tile.rows * stage->tile.columns);
+  }
+  return contractions == 0 ? BY_POINTS : contractions > 1 || sums >= MANY_SUMS ? 1 : 2;
+}
+
 KernelText print_kernel(const Plan *plan, const Kernel *kernel) {
   Print print = {.plan = plan, .module = plan->module, .kernel = kernel, .arena = arena_new(), .depth = 1};
   KernelText own = {0};
@@ -260,6 +274,7 @@ KernelText print_kernel(const Plan *plan, const Kernel *kernel) {
   print.out = &body;
   place_locals(&print);
   print_body(&print);
+  own.kernel.blocks = blocks_of(kernel);
   own.kernel.shared_bytes = print.shared_bytes + print.stage_bytes;
   print_arguments(&print, &own);
   print_legend(&print, &own.legend);

@@ -11,6 +11,8 @@ static const char log[] = "ptxas info    : 0 bytes gmem\n"
                           "ptxas info    : Compiling entry function 'm_f_1' for 'sm_90a'\n"
                           "ptxas         .     0 bytes stack frame, 0 bytes spill stores, 0 bytes spill loads\n"
                           "ptxas info    : Used 32 registers, used 0 barriers\n"
+                          "ptxas info    : Function properties for m_f_1_tasks\n"
+                          "ptxas         .     0 bytes stack frame, 4 bytes spill stores, 4 bytes spill loads\n"
                           "ptxas info    : Compiling entry function 'm_f_1' for 'sm_80'\n"
                           "ptxas info    : Compiling entry function 'm_f_2' for 'sm_80'\n"
                           "ptxas         .     0 bytes stack frame, 0 bytes spill stores, 0 bytes spill loads\n"
@@ -24,7 +26,7 @@ static void usage_is_that_of_the_kernel(void **state) {
   assert_int_equal(usage.spilled, 12);
   assert_true(cuda_usage(log, "m_f_1", "sm_90a", &usage));
   assert_int_equal(usage.registers, 32);
-  assert_int_equal(usage.spilled, 0);
+  assert_int_equal(usage.spilled, 4); /* of what it calls */
 }
 
 static void what_is_not_told_is_not_known(void **state) {

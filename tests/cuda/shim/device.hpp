@@ -14,7 +14,7 @@
 #define __forceinline__ inline
 #define __noinline__ __attribute__((noinline))
 #define __align__(bytes)
-#define __launch_bounds__(threads)
+#define __launch_bounds__(...)
 
 // As in shim.c.
 struct Shim {
