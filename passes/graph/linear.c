@@ -171,17 +171,24 @@ static int bare_axis(const Map *map, int d) {
   return found;
 }
 
-static Id transpose_last(Graph *to, Id operand, Map *map, int axis) {
-  int order[MAX_RANK], count = 0;
-  Map moved = {.naxes = map->naxes};
-  for (int k = 0; k < map->naxes; k++) {
-    if (k != axis) order[count++] = k;
+/* Operand k with this axis last, in memory: of all others the part that is read. The space's map then reads that. */
+static Id transpose_last(Graph *to, Id operand, Space *space, int k, int axis) {
+  Module *module = to->module;
+  const Type *type = graph_type(to, operand);
+  const Map old = space->map[k];
+  Space view = {.ndims = type->rank, .nresult = type->rank, .nmaps = 1, .map[0].naxes = type->rank};
+  for (int a = 0, place = 0; a < type->rank; a++) {
+    int to_axis = a == axis ? type->rank - 1 : place++;
+    const Dim *lowest, *count;
+    numerator_range(module, space, &old.axis[a], &lowest, &count);
+    view.extent[to_axis] = count;
+    view.map[0].axis[a] = axis_affine(to_axis, 1, lowest);
+    space->map[k].axis[to_axis] = old.axis[a];
+    space->map[k].axis[to_axis].offset = dim_subtract(module, old.axis[a].offset, lowest);
   }
-  order[count++] = axis;
-  for (int k = 0; k < count; k++) moved.axis[k] = map->axis[order[k]];
-  *map = moved;
-  Id turned = graph_transpose(to, operand, order);
-  if (turned != operand) graph_node(to, turned)->materialise = true;
+  if (map_is_identity(&view, 0, type)) return operand;
+  Id turned = graph_view(to, operand, &view, 0);
+  graph_node(to, turned)->materialise = true;
   return turned;
 }
 
@@ -198,7 +205,7 @@ static int choose_lanes(Graph *to, Id *operands, Space *space) {
   }
   for (int k = 0; k < 2 && best.dim >= 0; k++) {
     if (!best.transpose[k]) continue;
-    operands[k] = transpose_last(to, operands[k], &space->map[k], bare_axis(&space->map[k], best.dim));
+    operands[k] = transpose_last(to, operands[k], space, k, bare_axis(&space->map[k], best.dim));
   }
   return best.dim;
 }

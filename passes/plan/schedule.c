@@ -310,13 +310,23 @@ static bool has_other_lanes(const Stage *stage, int loop) {
   return false;
 }
 
+/* A fold whose lanes will run along a kept loop: it reads a few lines at each of its points, better neighbouring ones. Where
+ * there are loops outside, they make tasks enough. */
+static bool folds_beside(const Stage *stage, int loop) {
+  for (int k = 0; stage->kind == STAGE_FOLD && k < stage->after; k++) {
+    const Scalar *scalar = &stage->scalars.items[k];
+    if (scalar->op == SCALAR_LOAD && stride_along(scalar->access, loop) == STRIDE_ONE) return true;
+  }
+  return false;
+}
+
 /* True if some contraction of the kernel blocks registers along this task loop: then its tile should hold whole blocks. */
 static int block_along(const Kernel *kernel, int loop) {
   int block = 1;
   for (int k = 0; k < kernel->stages.count; k++) {
     const Stage *stage = &kernel->stages.items[k];
     if (stage->kind != STAGE_CONTRACT) {
-      if (loop == stage->nkept - 1) block = MAX(block, LANES); /* lanes will run along it */
+      if (loop == stage->nkept - 1) block = MAX(block, loop > 0 && folds_beside(stage, loop) ? 4 * LANES : LANES);
       continue;
     }
     Operands operands = contract_operands(stage);
