@@ -113,7 +113,7 @@ enum { DEEP_FOLD = 768, DEEP_BYTES = 1 << 20, DEEP_PIECE = 512, DEEP_ROWS = 128,
 
 typedef struct Deep {
   const Access *narrow, *wide; /* NULL: the fold is not deep */
-  int lanes;
+  int lanes, nkept;
 } Deep;
 
 static Deep deep_along(const Stage *stage, int loop, const Access *narrow, const Access *wide) {
@@ -127,7 +127,7 @@ static Deep deep_along(const Stage *stage, int loop, const Access *narrow, const
     if (k < stage->nkept && column && !row) columns *= extent_of(stage, k);
   }
   bool deep = folded >= DEEP_FOLD && folded * columns * 4 >= DEEP_BYTES && columns >= DEEP_COLUMNS && rows >= 16;
-  return deep ? (Deep){.narrow = narrow, .wide = wide, .lanes = loop} : (Deep){0};
+  return deep ? (Deep){.narrow = narrow, .wide = wide, .lanes = loop, .nkept = stage->nkept} : (Deep){0};
 }
 
 static Deep deep_fold(const Stage *stage) {
@@ -161,17 +161,32 @@ static int64_t open_part(const Dim *extent, int64_t most) {
   return part;
 }
 
+/* A loop that moves a window over what is folded: its indices read nearly the same elements. */
+static bool moves_window(const Deep *deep, int loop) {
+  for (int a = 0; a < deep->narrow->map.naxes; a++) {
+    const Axis *axis = &deep->narrow->map.axis[a];
+    if (axis->nterms != 2 || (axis->dim[0] != loop && axis->dim[1] != loop)) continue;
+    if (axis->dim[0] >= deep->nkept || axis->dim[1] >= deep->nkept) return true;
+  }
+  return false;
+}
+
+/* Rows that move windows come first: all taps of a kernel's gradient, and few of its channels, take one walk over pictures. */
 static void choose_deep_tasks(Kernel *kernel, const Deep *deep) {
   int64_t most = DEEP_ROWS;
-  for (int loop = kernel->ntasks - 1; loop >= 0; loop--) {
+  for (int loop = 0; loop < kernel->ntasks; loop++) {
     Loop *task = &kernel->tasks[loop];
-    bool row = access_depends(deep->narrow, loop), column = access_depends(deep->wide, loop);
-    bool open = task->extent->kind != DIM_CONSTANT;
-    task->tile = 1;
-    if (loop == deep->lanes) task->tile = (int)MIN(task->extent->high, DEEP_COLUMNS);
-    if (!row || column || most < 1) continue;
-    task->tile = (int)(open ? open_part(task->extent, most) : even_part(task->extent, most));
-    most /= task->tile;
+    task->tile = loop == deep->lanes ? (int)MIN(task->extent->high, DEEP_COLUMNS) : 1;
+  }
+  for (int turn = 0; turn < 2; turn++) {
+    for (int loop = kernel->ntasks - 1; loop >= 0; loop--) {
+      Loop *task = &kernel->tasks[loop];
+      bool open = task->extent->kind != DIM_CONSTANT, window = moves_window(deep, loop);
+      bool row = access_depends(deep->narrow, loop) && !access_depends(deep->wide, loop);
+      if (!row || most < 1 || window == (turn == 1)) continue;
+      task->tile = (int)(open ? open_part(task->extent, most) : even_part(task->extent, most));
+      most /= task->tile;
+    }
   }
 }
 
