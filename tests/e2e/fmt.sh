@@ -2,7 +2,7 @@
 # nothing, and it says the same program. (That no token changes, fmt checks of itself.)
 . "$(dirname "$0")/common.bash"
 
-for file in "$SOURCE"/models/*.nn "$SOURCE"/models/parts/*.nn "$SOURCE"/frontend/prelude.nn "$SOURCE"/tests/*/*.nn; do
+for file in "$SOURCE"/models/*.nn "$SOURCE"/models/parts/*.nn "$SOURCE"/models/homework/*.nn "$SOURCE"/frontend/prelude.nn "$SOURCE"/tests/*/*.nn; do
   expect 0 '' bash -c "'$NNC' fmt - < '$file' > once.nn"
   expect 0 '' "$NNC" fmt once.nn --check
   # blanks before words doubled, in turn; comments and strings as they are
