@@ -278,6 +278,14 @@ static Argument *find_argument(Argument *arguments, int count, const char *name)
   return NULL;
 }
 
+bool no_parameter(Arena *arena, const char *entry, const char *typed, const char *const *names, int count,
+                  Failure *failure) {
+  const char *near = nearest_name(typed, names, count), *list = "";
+  if (near) return fail(failure, EXIT_INPUT, "%s has no parameter '%.200s'; did you mean %s?", entry, typed, near);
+  for (int k = 0; k < count; k++) list = arena_format(arena, "%s%s%s", list, k ? ", " : "; it has ", names[k]);
+  return fail(failure, EXIT_INPUT, "%s has no parameter '%.200s'%.300s", entry, typed, list);
+}
+
 /* Every argument must be a parameter or a dim, and once. */
 static bool names_fit(Arena *arena, const Machine *machine, const MachineEntry *entry, Argument *arguments, int count,
                       int64_t *dims, Failure *failure) {
@@ -290,11 +298,7 @@ static bool names_fit(Arena *arena, const Machine *machine, const MachineEntry *
       return fail(failure, EXIT_INPUT, "%.200s is given twice", argument->name);
     int at = 0;
     while (at < names.count && strcmp(names.items[at], argument->name) != 0) at++;
-    if (at == names.count) {
-      const char *near = nearest_name(argument->name, names.items, names.count);
-      return fail(failure, EXIT_INPUT, "%s has no parameter '%.200s'%s%s%s", entry->name, argument->name,
-                  near ? "; did you mean " : "", near ? near : "", near ? "?" : "");
-    }
+    if (at == names.count) return no_parameter(arena, entry->name, argument->name, names.items, names.count, failure);
     int dim = at - entry->nparameters;
     if (dim < 0) continue;
     int64_t value;

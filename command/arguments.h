@@ -26,6 +26,9 @@ typedef struct Call {
 
 /* Splits name=value; false if there is no '=' behind a name. */
 bool argument_split(Arena *arena, const char *word, const char **name, const char **value);
+/* Says that an entry has no parameter of the name that was typed, and which is meant, or which there are. */
+bool no_parameter(Arena *arena, const char *entry, const char *typed, const char *const *names, int count,
+                  Failure *failure);
 /* A number, [1, 2, [...]], "a text", text:FILE or a file of numbers, by what it looks like. */
 bool argument_read(Arena *arena, const char *word, Argument *argument, Failure *failure);
 

@@ -58,11 +58,7 @@ static bool read_scalars(Train *train, const char ***bound, int *nbound, Failure
       return fail(failure, EXIT_INPUT, "'%.200s' is not name=value", word);
     int p = 0;
     while (p < entry->nparameters && strcmp(known[p], name) != 0) p++;
-    if (p == entry->nparameters) {
-      const char *near = nearest_name(name, known, entry->nparameters);
-      return fail(failure, EXIT_INPUT, "%s has no parameter '%.200s'%s%s%s", entry->name, name,
-                  near ? "; did you mean " : "", near ? near : "", near ? "?" : "");
-    }
+    if (p == entry->nparameters) return no_parameter(train->arena, entry->name, name, known, entry->nparameters, failure);
     if (entry->parameters[p].rank > 0)
       return fail(failure, EXIT_INPUT, "%.200s: %s is a tensor, which the data meet", word, name);
     if (train->scheduled[p]) return fail(failure, EXIT_INPUT, "%.200s is given twice", name);
@@ -218,8 +214,9 @@ static void tell_start(const Train *train) {
   const Settings *settings = train->settings;
   if (settings->quiet) return;
   const MachineEntry *entry = &train->machine->entries[train->step];
-  printf("%s.%s: %lld rows, %lld steps an epoch of up to %lld rows; ", train->machine->name, entry->name,
-         (long long)train->count, (long long)feed_batches(&train->feed, train->count), (long long)train->feed.batch);
+  long long steps = (long long)feed_batches(&train->feed, train->count);
+  printf("%s.%s: %lld rows, %lld step%s an epoch of up to %lld rows; ", train->machine->name, entry->name,
+         (long long)train->count, steps, steps == 1 ? "" : "s", (long long)train->feed.batch);
   for (int k = 0; k < COUNT_OF(train->held); k++)
     if (train->held[k].rows) printf("%lld rows for %s; ", (long long)train->held[k].count, train->held[k].name);
   printf("%s, %d thread%s\n",

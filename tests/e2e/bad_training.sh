@@ -34,6 +34,8 @@ says 'bomb.txt.gz: inflates to more than' chars.nn text:bomb.txt.gz
 printf 'aabbaabbaabb' | gzip | head -c 25 > cut.txt.gz
 says 'ends too early' chars.nn text:cut.txt.gz
 says 'has no parameter of two axes' d.nn text:good.txt
+says "train has no parameter 'learning_rate'; it has x, y, lr" d.nn text:good.txt learning_rate=0.1
+says "did you mean lr?" d.nn text:good.txt lrr=0.1
 
 # tables
 says_csv() { printf "$2" > t.csv; says "$1" d.nn t.csv "${@:3}"; }
