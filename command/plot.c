@@ -21,6 +21,7 @@ typedef struct Plot {
   Arena *arena;
   Log *logs;
   int count;
+  bool linear; /* no axis is logarithmic */
   Vec(Chart) charts;
 } Plot;
 
@@ -67,7 +68,7 @@ static Chart *chart_of(Plot *plot, const Log *log, const char *name) {
   Chart chart = {.x_label = log->table.column[log->x].name,
                  .y_label = name,
                  .series = NEW_ARRAY(plot->arena, Series, most),
-                 .may_be_logarithmic = strncmp(name, "acc", 3) != 0};
+                 .may_be_logarithmic = !plot->linear && strncmp(name, "acc", 3) != 0};
   PUSH(plot->arena, &plot->charts, chart);
   return &plot->charts.items[plot->charts.count - 1];
 }
@@ -124,7 +125,7 @@ static bool make_charts(Plot *plot, const char *columns, Failure *failure) {
 }
 
 static int run_plot(Arena *arena, Settings *settings, Failure *failure) {
-  Plot plot = {.arena = arena, .logs = NEW_ARRAY(arena, Log, settings->words.count + 1)};
+  Plot plot = {.arena = arena, .logs = NEW_ARRAY(arena, Log, settings->words.count + 1), .linear = settings->linear};
   if (settings->words.count == 0 || !settings->output)
     return fail(failure, EXIT_INPUT, "plot wants logs and a picture: nnc plot LOG.csv ... -o OUT.svg"), failure->code;
   if (strcmp(settings->output, "-") != 0 && !text_ends(settings->output, ".svg"))
@@ -149,6 +150,7 @@ static int run_plot(Arena *arena, Settings *settings, Failure *failure) {
 static const Option options[] = {
     TEXT("output", 'o', output, "FILE", "the picture (.svg); '-' is standard output"),
     TEXT("columns", 0, columns, "NAME,...", "only these numbers, a chart for each: loss,acc (default: all)"),
+    FLAG("linear", 0, linear, "no logarithmic axis, which a number that ranges far has else"),
     OPTIONS_OF_ALL,
 };
 

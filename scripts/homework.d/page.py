@@ -75,16 +75,17 @@ def best_of_each(runs):
 
 
 def draw(homework, runs, chosen, folder):
-    def plot(name, labelled, columns):
-        homework.plot(folder, name, [(label(run), run) for label, these in labelled for run in these], columns)
+    def plot(name, labelled, columns, *flags):
+        homework.plot(folder, name, [(label(run), run) for label, these in labelled for run in these], columns, *flags)
 
     plot("linear", [(lambda run: "least squares", [chosen["linear"]]), (by("lr"), runs["softmax"])], "acc")
     for name, label, columns in (("batch", by("batch"), "loss"), ("hidden", by_sizes, "loss"),
                                  ("schedule", by_schedule, "loss"), ("dropout", by_dropout, "loss"),
-                                 ("under", by_sizes, "loss,acc"), ("rows", by("rows"), "loss,acc"),
-                                 ("cure", by_cure, "loss,acc"), ("cnn dropout", by_dropout, "loss")):
+                                 ("under", by_sizes, "loss,acc"), ("cnn dropout", by_dropout, "loss")):
         plot(name.replace(" ", "-"), [(label, runs[name])], columns)
     plot("lr", [(by("lr"), runs["lr"][:4])], "loss")  # what guesses only would press the others together
+    plot("rows", [(by("rows"), runs["rows"])], "loss,acc", "--linear")  # how the loss rises is the point
+    plot("cure", [(by_cure, runs["cure"])], "loss,acc", "--linear")
     plot("optimizer", [(lambda run: run.constants.get("optimizer", "sgd"), best_of_each(runs["optimizer"]))], "loss")
     plot("models", [(lambda run: MODELS[run.model], list(chosen.values()))], "acc")
 

@@ -22,6 +22,10 @@ expect 0 '>width<' plot plain.csv -o -
 cp a.csv 'x=y.csv'
 expect 0 '>x=y<' plot x=y.csv -o -
 
+printf 'epoch,loss\n1,2\n2,0.01\n' > far.csv
+expect 0 '>loss (logarithmic)<' plot far.csv -o -
+expect 0 '>loss<' plot far.csv -o - --linear
+
 expect 2 'plot wants logs' plot a.csv
 expect 2 'plot wants logs' plot -o x.svg
 expect 2 'a picture of curves is an .svg' plot a.csv -o x.png
