@@ -171,6 +171,14 @@ static bool moves_window(const Deep *deep, int loop) {
   return false;
 }
 
+/* What a task takes of a loop of rows. Channels beside taps fill whole tiles, of 6 rows and 4 vectors. */
+static int64_t part_of_rows(const Dim *extent, int64_t most, bool window) {
+  enum { TILE_ROWS = 6 };
+  if (extent->kind != DIM_CONSTANT) return open_part(extent, most);
+  bool beside = !window && most < DEEP_ROWS && most >= TILE_ROWS && extent->high > most;
+  return beside ? most - most % TILE_ROWS : even_part(extent, most);
+}
+
 /* Rows that move windows come first: all taps of a kernel's gradient, and few of its channels, take one walk over pictures. */
 static void choose_deep_tasks(Kernel *kernel, const Deep *deep) {
   int64_t most = DEEP_ROWS;
@@ -181,10 +189,10 @@ static void choose_deep_tasks(Kernel *kernel, const Deep *deep) {
   for (int turn = 0; turn < 2; turn++) {
     for (int loop = kernel->ntasks - 1; loop >= 0; loop--) {
       Loop *task = &kernel->tasks[loop];
-      bool open = task->extent->kind != DIM_CONSTANT, window = moves_window(deep, loop);
+      bool window = moves_window(deep, loop);
       bool row = access_depends(deep->narrow, loop) && !access_depends(deep->wide, loop);
       if (!row || most < 1 || window == (turn == 1)) continue;
-      task->tile = (int)(open ? open_part(task->extent, most) : even_part(task->extent, most));
+      task->tile = (int)part_of_rows(task->extent, most, window);
       most /= task->tile;
     }
   }
