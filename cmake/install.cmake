@@ -7,7 +7,7 @@ file(RELATIVE_PATH NNC_PREFIX_FROM_PC /p/${CMAKE_INSTALL_LIBDIR}/pkgconfig /p)
 configure_file(${CMAKE_SOURCE_DIR}/cmake/nnc.pc.in ${CMAKE_BINARY_DIR}/nnc.pc @ONLY)
 set_target_properties(nnc_runtime PROPERTIES OUTPUT_NAME nn)
 install(TARGETS nnc nnc_runtime RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR} ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR})
-install(FILES runtime/nn.h runtime/pool.h runtime/checkpoint.h DESTINATION include/nnc)
+install(FILES runtime/nn.h runtime/cuda.h runtime/pool.h runtime/checkpoint.h DESTINATION include/nnc)
 install(FILES ${CMAKE_BINARY_DIR}/nncConfig.cmake cmake/NncAddModel.cmake
         DESTINATION ${CMAKE_INSTALL_LIBDIR}/cmake/nnc)
 install(FILES ${CMAKE_BINARY_DIR}/nnc.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)

@@ -4,6 +4,7 @@
 
 #include "command/checkpoint.h"
 #include "command/commands.h"
+#include "runtime/nn.h"
 
 #include <cjson/cJSON.h>
 #include <string.h>
@@ -165,6 +166,17 @@ static void tamper_only(void *user, Module *module, Pass pass, Plan *const *plan
   ((Diff *)user)->tamper(NULL, module, pass, plans);
 }
 
+/* --compiled: made from this very source, perhaps on another machine. */
+static Machine *load_compiled(const Diff *diff, Failure *failure) {
+  const char *path = diff->settings->compiled;
+  Machine *machine = machine_load(diff->arena, path, (int)diff->settings->threads, failure);
+  if (!machine || machine->model->source_hash == diff->program->hash) return machine;
+  fail(failure, EXIT_INPUT, "%.300s was not compiled from %.300s as it is now: compile it again", path,
+       diff->program->path);
+  machine_close(machine);
+  return NULL;
+}
+
 static bool open_machines(Diff *diff, const char *path, Failure *failure) {
   const Settings *settings = diff->settings;
   if (text_ends(path, ".so")) return fail(failure, EXIT_INPUT, "%.300s: diff needs the source, to interpret it", path);
@@ -182,7 +194,8 @@ static bool open_machines(Diff *diff, const char *path, Failure *failure) {
   diff->shaken = machine_interpret(diff->arena, program, true, (int)settings->threads);
   Settings anew = *settings;
   anew.no_cache = true; /* what is compared is this compiler's work */
-  diff->machine[COMPILED] = machine_compile(diff->arena, program, &anew, failure);
+  diff->machine[COMPILED] =
+      settings->compiled ? load_compiled(diff, failure) : machine_compile(diff->arena, program, &anew, failure);
   return diff->machine[COMPILED] != NULL;
 }
 
@@ -252,6 +265,7 @@ static int run_diff(Arena *arena, Settings *settings, Failure *failure) {
 
 static const Option options[] = {
     TEXT("state", 0, state, "FILE", "begins from these params and states (default: drawn from --seed)"),
+    TEXT("compiled", 0, compiled, "MODEL.so", "compares this one, made elsewhere from the same source; compiles nothing"),
     FLAG("partial", 0, partial, "takes from --state what is there"),
     WHOLE("repeat", 0, repeat, "K", 1, 1000000, "calls each so often before comparing (default 1)"),
     FLAG("json", 0, json, "prints all of it as JSON"),
