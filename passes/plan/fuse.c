@@ -121,12 +121,43 @@ static void order_all(Fusion *fusion, int a, int b) {
   }
 }
 
-static void close_order(Fusion *fusion) {
+typedef Vec(int) Indices;
+
+/* The buffers that a kernel reads or writes, some of them more than once. */
+static void list_buffers(const Kernel *kernel, Arena *arena, Indices *buffers) {
+  buffers->count = 0;
+  for (int s = 0; s < kernel->stages.count; s++) {
+    const Stage *stage = &kernel->stages.items[s];
+    for (int k = 0; k < stage->scalars.count; k++)
+      if (stage->scalars.items[k].op == SCALAR_LOAD) PUSH(arena, buffers, stage->scalars.items[k].access->buffer);
+    for (int k = 0; k < stage->stores.count; k++) PUSH(arena, buffers, stage->stores.items[k].access.buffer);
+  }
+}
+
+/* Only those that share a buffer can be ordered by it: with many kernels that is much fewer than all pairs. */
+static void order_pairs(Fusion *fusion, Arena *arena) {
+  Plan *plan = fusion->plan;
+  Indices *users = NEW_ARRAY(arena, Indices, plan->buffers.count), buffers = {0};
+  int *compared = NEW_ARRAY(arena, int, fusion->count); /* a: with which b it was last, plus one */
   for (int b = 0; b < fusion->count; b++) {
-    for (int a = 0; a < b; a++) {
-      if (kernel_must_precede(fusion->plan, a, b)) order_all(fusion, a, b);
+    list_buffers(&plan->kernels.items[b], arena, &buffers);
+    for (int k = 0; k < buffers.count; k++) {
+      Indices *others = &users[buffers.items[k]];
+      if (others->count > 0 && others->items[others->count - 1] == b) continue;
+      for (int j = 0; j < others->count; j++) {
+        int a = others->items[j];
+        if (compared[a] != b + 1 && kernel_must_precede(plan, a, b)) order_all(fusion, a, b);
+        compared[a] = b + 1;
+      }
+      PUSH(arena, others, b);
     }
   }
+}
+
+static void close_order(Fusion *fusion) {
+  Arena *arena = arena_new();
+  order_pairs(fusion, arena);
+  arena_free(arena);
   for (int a = fusion->count - 1; a >= 0; a--) {
     for (int b = a + 1; b < fusion->count; b++) {
       if (precedes(fusion, a, b)) add_row(fusion, a, b);

@@ -226,30 +226,26 @@ static int compare_positions(const void *left, const void *right) {
   return a->item < b->item ? -1 : a->item > b->item;
 }
 
-/* Marks in `own` (by item) those that conflict with item i and lie below it. */
-static void mark_below(const Packing *packing, int i, bool *own) {
+/* Sets of items, a bit for each. */
+static bool holds(const uint64_t *set, int item) { return set[item / 64] >> (item % 64) & 1; }
+static void join(uint64_t *set, const uint64_t *other, int words) {
+  for (int w = 0; w < words; w++) set[w] |= other[w];
+}
+
+/* Marks in `own` those that conflict with item i and lie below it. */
+static void mark_below(const Packing *packing, int i, uint64_t *own) {
   const Item *item = &packing->items[i];
   for (int k = 0; k < item->nconflicts; k++) {
     int j = item->conflicts[k];
     bool solid = item->size > 0 && packing->items[j].size > 0; /* 0 at the bounds is 0 at any sizes */
-    own[j] = solid && packing->best_offset[j] < packing->best_offset[i];
+    if (solid && packing->best_offset[j] < packing->best_offset[i]) own[j / 64] |= (uint64_t)1 << (j % 64);
   }
-}
-
-/* True if j is below one that is below i. `below` is [upper * count + lower]. */
-static bool follows(const Packing *packing, const bool *below, int i, int j) {
-  const Item *item = &packing->items[i];
-  for (int k = 0; k < item->nconflicts; k++) {
-    int64_t between = item->conflicts[k];
-    if (below[(int64_t)i * packing->count + between] && below[between * packing->count + j]) return true;
-  }
-  return false;
 }
 
 /* Lists of those below, upward by offset, and the offsets at the bounds that follow from them. */
 static void write_program(Plan *plan, Packing *packing, Arena *arena) {
-  int count = packing->count;
-  bool *below = NEW_ARRAY(arena, bool, (int64_t)count *count);
+  int count = packing->count, words = (count + 63) / 64;
+  uint64_t *below = NEW_ARRAY(arena, uint64_t, (int64_t)count *words), *further = NEW_ARRAY(arena, uint64_t, words);
   Position *upward = NEW_ARRAY(arena, Position, count);
   for (int i = 0; i < count; i++) upward[i] = (Position){packing->best_offset[i], i};
   qsort(upward, (size_t)count, sizeof *upward, compare_positions);
@@ -258,10 +254,14 @@ static void write_program(Plan *plan, Packing *packing, Arena *arena) {
     int i = upward[at].item;
     const Item *item = &packing->items[i];
     Buffer *buffer = &plan->buffers.items[item->id];
-    mark_below(packing, i, &below[(int64_t)i * count]);
+    uint64_t *own = &below[(int64_t)i * words];
+    mark_below(packing, i, own);
+    memset(further, 0, (size_t)words * sizeof *further); /* below one that is below i */
+    for (int k = 0; k < item->nconflicts; k++)
+      if (holds(own, item->conflicts[k])) join(further, &below[(int64_t)item->conflicts[k] * words], words);
     for (int k = 0; k < item->nconflicts; k++) {
       int j = item->conflicts[k];
-      if (!below[(int64_t)i * count + j] || follows(packing, below, i, j)) continue;
+      if (!holds(own, j) || holds(further, j)) continue;
       Id lower = packing->items[j].id;
       PUSH(plan->module->arena, &buffer->below, lower);
       buffer->offset = MAX(buffer->offset, plan->buffers.items[lower].offset + packing->items[j].size);
