@@ -4,8 +4,15 @@
  * into the first launch after all that must precede it, so that kernels with nothing to wait for between them run side by
  * side and threads meet as seldom as the data allows. Then, from the last one back, a kernel that makes more than it is the
  * last to need sinks to just before its first reader: a transposed weight need not lie there all through the forward
- * pass. A scan's loop is one step for all around it, with launches of its own inside. */
+ * pass. Then kernels move where that lowers the largest sum of bytes alive at once. A scan's loop is one step for all
+ * around it, with launches of its own inside.
+ *
+ * That sum may not be more than if the kernels ran one by one in the order in which they came, but for a 64th or 64 KB, which
+ * aren't worth a launch: where it is, the launch at which it is becomes two; and if that doesn't help, that order is kept, with
+ * neighbours joined as far as it allows. */
 #include "passes/plan/plan_passes.h"
+
+#include <limits.h>
 
 typedef struct Touch {
   int step;
@@ -22,10 +29,15 @@ typedef struct Step {
   Vec(Id) buffers; /* that it touches */
 } Step;
 
+enum { LOOKS = 1 << 22 };
+
 typedef struct Ordering {
   Plan *plan;
   Arena *arena;
+  const int64_t *sizes; /* by buffer, at the bounds */
   bool one_by_one;
+  int64_t most;     /* what may live at once, as far as an order can help */
+  int64_t looks;    /* how many more buffers may be looked at in search of that: the same plan comes out everywhere */
   Vec(int) kernels; /* in the new order: old indices */
 } Ordering;
 
@@ -126,7 +138,7 @@ static double gain_of_sinking(const Ordering *ordering, const Steps *steps, int 
       last = MAX(last, steps->items[other->step].level);
     }
     if (last < 0) continue; /* nobody else's: it moves along */
-    double bytes = (double)buffer_bytes_at_bounds(ordering->plan, id);
+    double bytes = (double)ordering->sizes[id];
     gain += bytes * MAX(first - own->level, 0);
     gain -= bytes * MAX(level - MAX(last, own->level), 0);
   }
@@ -143,6 +155,117 @@ static int last_shared_level(const Steps *steps, int step, int level) {
   return found;
 }
 
+/* The first level from this one on at which other kernels run. */
+static int first_shared_level(const Steps *steps, int step, int level) {
+  int found = INT_MAX;
+  for (int k = 0; k < steps->count; k++)
+    if (k != step && steps->items[k].kernel >= 0 && steps->items[k].level >= level)
+      found = MIN(found, steps->items[k].level);
+  return found;
+}
+
+/* ---- what lives at once ---- */
+
+/* The most bytes at one level, and at how many levels it is so many: what is to become less. */
+typedef struct Peak {
+  int64_t bytes;
+  int level, count;
+} Peak;
+
+static Peak find_peak(Ordering *ordering, const Steps *steps, int levels) {
+  int64_t *bytes = NEW_ARRAY(ordering->arena, int64_t, levels + 2);
+  ordering->looks -= ordering->plan->buffers.count;
+  for (Id id = 1; id < ordering->plan->buffers.count; id++) {
+    const Touches *touches = &steps->touches[id];
+    if (touches->count == 0 || ordering->plan->buffers.items[id].memory != MEMORY_ARENA) continue;
+    int first = levels, last = 0;
+    for (int k = 0; k < touches->count; k++) {
+      first = MIN(first, steps->items[touches->items[k].step].level);
+      last = MAX(last, steps->items[touches->items[k].step].level);
+    }
+    bytes[first] += ordering->sizes[id];
+    bytes[last + 1] -= ordering->sizes[id];
+  }
+  Peak peak = {0};
+  for (int level = 0; level < levels; level++) {
+    if (level > 0) bytes[level] += bytes[level - 1];
+    if (bytes[level] > peak.bytes) peak = (Peak){bytes[level], level, 0};
+    peak.count += bytes[level] == peak.bytes;
+  }
+  return peak;
+}
+
+typedef struct Move {
+  int step, level;
+  Peak peak; /* then */
+} Move;
+
+static bool is_lower(const Peak *a, const Peak *b) {
+  return a->bytes != b->bytes ? a->bytes < b->bytes : a->count < b->count;
+}
+
+/* The step at another level, if that lowers the peak the most yet. */
+static void try_level(Ordering *ordering, Steps *steps, int levels, int step, int level, Move *best) {
+  int old = steps->items[step].level;
+  if (level == old) return;
+  steps->items[step].level = level;
+  Peak peak = find_peak(ordering, steps, levels);
+  if (is_lower(&peak, &best->peak)) *best = (Move){step, level, peak};
+  steps->items[step].level = old;
+}
+
+/* Kernels move from one side of the peak to the other, to levels at which others run, as long as that lowers it. */
+static void move_kernels(Ordering *ordering, Steps *steps, int levels) {
+  for (int turn = 0; turn < steps->count && ordering->looks > 0; turn++) {
+    Peak peak = find_peak(ordering, steps, levels);
+    Move best = {-1, 0, peak};
+    for (int k = 0; k < steps->count; k++) {
+      if (steps->items[k].kernel < 0) continue;
+      int earliest = level_beside(steps, k, false, 0) + 1, latest = level_beside(steps, k, true, levels) - 1;
+      if (earliest > peak.level || latest < peak.level || earliest == latest) continue;
+      bool before = steps->items[k].level <= peak.level;
+      int level = before ? first_shared_level(steps, k, peak.level + 1) : last_shared_level(steps, k, peak.level);
+      if (level >= earliest && level <= latest) try_level(ordering, steps, levels, k, level, &best);
+    }
+    if (best.step < 0) return;
+    steps->items[best.step].level = best.level;
+  }
+}
+
+static void shift_levels(Steps *steps, int above, int by) {
+  for (int k = 0; k < steps->count; k++)
+    if (steps->items[k].level > above) steps->items[k].level += by;
+}
+
+/* The level of the peak becomes two, as long as that helps and more lives there than may; gives how many there are then. */
+static int part_levels(Ordering *ordering, Steps *steps, int levels) {
+  for (Peak peak; (peak = find_peak(ordering, steps, levels)).bytes > ordering->most && ordering->looks > 0;) {
+    shift_levels(steps, peak.level, 1);
+    Move best = {-1, 0, peak};
+    for (int k = 0; k < steps->count; k++)
+      if (steps->items[k].level == peak.level) try_level(ordering, steps, levels + 1, k, peak.level + 1, &best);
+    if (best.step < 0) {
+      shift_levels(steps, peak.level, -1);
+      break;
+    }
+    steps->items[best.step].level = best.level;
+    levels++;
+  }
+  return levels;
+}
+
+/* In the program's order, each with the one before it where it need not wait for that, and where no more lives than may. */
+static int join_levels(Ordering *ordering, Steps *steps) {
+  int last = 0;
+  for (int k = 0; k < steps->count; k++) steps->items[k].level = k;
+  for (int k = 1; k < steps->count; k++) {
+    steps->items[k].level = last;
+    bool joins = steps->items[k].kernel >= 0 && level_beside(steps, k, false, 0) < last;
+    if (!joins || find_peak(ordering, steps, steps->count).bytes > ordering->most) steps->items[k].level = ++last;
+  }
+  return last + 1;
+}
+
 static int find_levels(Ordering *ordering, Steps *steps) {
   int levels = 0;
   for (int k = 0; k < steps->count; k++) {
@@ -155,7 +278,10 @@ static int find_levels(Ordering *ordering, Steps *steps) {
     int latest = last_shared_level(steps, k, level_beside(steps, k, true, levels) - 1);
     if (gain_of_sinking(ordering, steps, k, latest) > 0) steps->items[k].level = latest;
   }
-  return levels;
+  if (ordering->one_by_one) return levels;
+  move_kernels(ordering, steps, levels);
+  levels = part_levels(ordering, steps, levels);
+  return find_peak(ordering, steps, levels).bytes > ordering->most ? join_levels(ordering, steps) : levels;
 }
 
 /* ---- launches ---- */
@@ -209,9 +335,12 @@ static void permute_kernels(Ordering *ordering) {
   }
 }
 
-static void order(Plan *plan, bool one_by_one) {
+static void order(Plan *plan, bool one_by_one, int64_t most) {
   Arena *arena = arena_new();
-  Ordering ordering = {.plan = plan, .arena = arena, .one_by_one = one_by_one};
+  int64_t *sizes = NEW_ARRAY(arena, int64_t, plan->buffers.count);
+  for (Id id = 1; id < plan->buffers.count; id++) sizes[id] = buffer_bytes_at_bounds(plan, id);
+  Ordering ordering = {
+      .plan = plan, .arena = arena, .sizes = sizes, .one_by_one = one_by_one, .most = most, .looks = LOOKS};
   plan->launches.count = 0;
   order_region(&ordering, 0);
   permute_kernels(&ordering);
@@ -219,7 +348,7 @@ static void order(Plan *plan, bool one_by_one) {
 }
 
 void plan_order(Plan *plan) {
-  order(plan, true);
+  order(plan, true, 0);
   plan->one_by_one_bytes = plan_largest_live(plan, NULL);
-  order(plan, false);
+  order(plan, false, plan->one_by_one_bytes + MAX(plan->one_by_one_bytes / 64, 1 << 16));
 }

@@ -9,8 +9,8 @@ import struct
 import subprocess
 import time
 
-ORDER = ["digits", "mnist", "models", "programs", "bits", "speed", "tries", "launches", "memory", "compile", "object", "build",
-         "compilers"]
+ORDER = ["digits", "mnist", "models", "programs", "bits", "speed", "tries", "launches", "memory", "threads", "compile", "run",
+         "depth", "object", "build", "compilers"]
 PROGRAMS = ["perceptron", "linreg", "lenet", "resnet18", "sentiment", "gan"]
 
 Row = collections.namedtuple("Row", "mark wanted measured met")
@@ -50,6 +50,19 @@ class Bench:
     def compiler(self, *words, **more):
         return self.run(self.nnc, *words, **more)
 
+    def shared(self, model, name, *flags):
+        """A .so of the model."""
+        out = os.path.join(self.work, name + ".so")
+        self.compiler(model, "-o", out, *flags)
+        return out
+
+    def calls(self):
+        """The program that calls entries of a .so: calls.c."""
+        program = os.path.join(self.work, "calls")
+        self.run("cc", "-std=c11", "-D_GNU_SOURCE", "-O1", "-Wall", "-Werror", "-I", self.tree, f"{self.own}/calls.c",
+                 f"{self.tree}/runtime/pool.c", "-o", program, "-ldl", "-lpthread")
+        return program
+
     def show(self, model):
         return json.loads(self.compiler("show", model, "--json"))
 
@@ -78,6 +91,11 @@ class Bench:
         flags = open("/proc/cpuinfo").read()
         wide = "AVX-512" if " avx512f" in flags else "AVX2" if " avx2" in flags else "neither AVX2 nor AVX-512"
         return f"{model.group(1) if model else 'unknown'} with {wide}, {os.cpu_count()} processors"
+
+
+def with_bound(source, bound):
+    """A model's text with another bound of its first dim."""
+    return re.sub(r"(dim \w+ <= )\d+", rf"\g<1>{bound}", source, count=1)
 
 
 def timed(call):
