@@ -255,7 +255,7 @@ static void print_legend(Print *print, Text *out) {
 /* Two blocks hide each other's waiting; several contractions, or one by 8 x 4 sums a thread or more, want all registers. Left
  * alone the compiler spills a few for still more blocks. */
 static int blocks_of(const Kernel *kernel) {
-  enum { MANY_SUMS = 32, BY_POINTS = 4 };
+  enum { MANY_SUMS = 32 };
   int contractions = 0, sums = 0;
   for (int k = 0; k < kernel->stages.count; k++) {
     const Stage *stage = &kernel->stages.items[k];
@@ -263,7 +263,7 @@ static int blocks_of(const Kernel *kernel) {
     contractions++;
     if (stage->tile.precision == PRECISION_F32) sums = MAX(sums, stage->tile.rows * stage->tile.columns);
   }
-  return contractions == 0 ? BY_POINTS : contractions > 1 || sums >= MANY_SUMS ? 1 : 2;
+  return contractions > 1 || sums >= MANY_SUMS ? 1 : 2;
 }
 
 KernelText print_kernel(const Plan *plan, const Kernel *kernel) {

@@ -18,7 +18,8 @@ typedef struct Group {
   Vec(int) stages;     /* members: indices of the plan's kernels, in an order that may be executed */
   int leading;         /* how many leading loops they share; their own kept loops if there is one member */
   double shared_bytes; /* of operands that every task reads whole */
-  bool gone;           /* joined to another */
+  int contractions;
+  bool gone; /* joined to another */
 } Group;
 
 typedef struct Fusion {
@@ -469,12 +470,15 @@ static bool try_join_groups(Fusion *fusion, int a, int b) {
   }
   double bytes = first->shared_bytes + second->shared_bytes;
   if (leading == 0 || !related || bytes > (double)fusion->costs->shared_bytes) return false;
+  int contractions = first->contractions + second->contractions;
+  if (fusion->costs->contractions > 0 && contractions > fusion->costs->contractions) return false;
   if (!may_join(fusion, a, b)) return false;
   for (int k = 0; k < second->stages.count; k++) {
     PUSH(fusion->plan->module->arena, &first->stages, second->stages.items[k]);
   }
   first->leading = leading;
   first->shared_bytes = bytes;
+  first->contractions = contractions;
   join_order(fusion, a, b);
   second->gone = true;
   return true;
@@ -592,6 +596,7 @@ void plan_fuse(Plan *plan, const TargetCosts *costs) {
     PUSH(plan->module->arena, &fusion.groups[k].stages, k);
     fusion.groups[k].leading = leading_loops(stage);
     fusion.groups[k].shared_bytes = shared_bytes(plan, stage);
+    fusion.groups[k].contractions = stage->kind == STAGE_CONTRACT;
   }
   const uint64_t *stage_order = arena_copy(plan->module->arena, fusion.before, bytes);
   join_groups(&fusion);

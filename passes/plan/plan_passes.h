@@ -10,6 +10,7 @@ typedef struct TargetCosts {
   int registers;        /* of 16 logical lanes: 32 with AVX-512, 8 with AVX2, 4 with SSE */
   int64_t local_bytes;  /* what a task's tile may take: half of L2 */
   int64_t shared_bytes; /* what all tasks of a kernel may stream through */
+  int contractions;     /* at most so many in a kernel; 0: any number */
   double task_cycles;   /* what a task should have at least: a launch costs about 3,000 */
   /* weights of so many columns and rows at least lie in panels of so many columns; 0: none do */
   int panel, panel_columns, panel_rows;

@@ -22,11 +22,13 @@ enum {
 };
 
 static void cut_for_cuda(Kernel *kernel, const TargetCosts *costs);
-/* Locals lie in shared memory, beside a contraction's operands. */
+/* Locals lie in shared memory, beside a contraction's operands. Each contraction is cut by itself: two in one kernel would
+ * have but the tasks that they share, a picture each say, which leave most of a large GPU idle. */
 #define CUDA_COSTS(own)                                                                                                    \
   {.registers = 32,                                                                                                        \
    .local_bytes = 24 << 10,                                                                                                \
    .shared_bytes = 128 << 10,                                                                                              \
+   .contractions = 1,                                                                                                      \
    .task_cycles = 0,                                                                                                       \
    .enough_tasks = ENOUGH_TASKS,                                                                                           \
    .split_fold = 2048,                                                                                                     \
