@@ -2,9 +2,12 @@
  *
  * The reverse scan of a gradient computes the values of its turn again, from the carries that the turn began with. Where the
  * forward scan computes the same product from the same operands, it yields it (or what the product ends up in, if that is no
- * larger), and the reverse scan takes it as a slice. What is cheap, it still computes again: a product of a turn costs more
+ * larger), and the reverse scan takes it as a slice. Where all that a product ends up in is parts of it behind functions (an
+ * LSTM's gates), these are yielded, for they take no more memory and need not be computed again. What is cheap, it still computes again: a product of a turn costs more
  * than writing and reading its result, an elementwise chain does not. */
 #include "passes/graph/scans.h"
+
+enum { MOST_PARTS = 8 };
 
 /* The yield of the forward scan that a value outside picks; -1 if it is none. */
 static int yield_of(const Graph *to, Id operand, Id forward) {
@@ -76,6 +79,31 @@ static Id yield_too(Graph *to, Id forward, Id value) {
   return graph_pick(to, forward, result);
 }
 
+static bool is_function(Op op) {
+  static const Op functions[] = {OP_exp, OP_log, OP_sqrt, OP_sin, OP_cos, OP_tanh, OP_erf, OP_pow, OP_div};
+  for (int k = 0; k < COUNT_OF(functions); k++) {
+    if (op == functions[k]) return true;
+  }
+  return false;
+}
+
+/* What the users of a value make of it, each for itself: their number, or 0 where it is better to yield the value. */
+static int parts_of(const Scan *reverse, Id value, const int *users, const bool *stays, Id *parts) {
+  const Graph *body = reverse->body;
+  int count = 0, functions = 0;
+  double bytes = 0;
+  for (Id id = value + 1; id < body->nodes.count; id++) {
+    const Node *node = graph_node(body, id);
+    if (node->noperands != 1 || node->operands[0] != value) continue;
+    if (node->op != OP_view || !stays[id] || count == MOST_PARTS) return 0;
+    parts[count] = end_of_chain(body, id, users, stays);
+    functions += is_function(graph_node(body, parts[count])->op);
+    bytes += stacked_bytes(reverse, graph_type(body, parts[count++]));
+  }
+  bool all = count == users[value] && functions > 0 && bytes <= stacked_bytes(reverse, graph_type(body, value));
+  return all ? count : 0;
+}
+
 static void reuse_from(Graph *to, Id forward, const Scan *reverse, const Id *operands, ScanMore *more, double *budget) {
   const Graph *body = reverse->body;
   Arena *arena = to->module->arena;
@@ -87,12 +115,15 @@ static void reuse_from(Graph *to, Id forward, const Scan *reverse, const Id *ope
   for (int k = 0; k < more->slices.count; k++) taken[more->slices.items[k].inner] = true;
   for (Id id = 1; id < body->nodes.count; id++) {
     if (graph_node(body, id)->op != OP_contract || !match[id] || depends[id] == INVARIANT) continue;
-    Id end = end_of_chain(body, id, users, stays);
+    Id end = end_of_chain(body, id, users, stays), parts[MOST_PARTS] = {end};
     double bytes = stacked_bytes(reverse, graph_type(body, end));
     if (taken[end] || bytes > *budget) continue;
     taken[end] = true;
     *budget -= bytes;
-    PUSH(arena, &more->slices, ((Given){end, yield_too(to, forward, match[end])}));
+    int count = parts_of(reverse, end, users, stays, parts);
+    if (count == 0) parts[count++] = end;
+    for (int k = 0; k < count; k++)
+      PUSH(arena, &more->slices, ((Given){parts[k], yield_too(to, forward, match[parts[k]])}));
   }
 }
 
