@@ -17,8 +17,7 @@ static bool shape_fits(const MachineSymbol *symbol, const Tensor *tensor) {
   return good;
 }
 
-static bool check_tensor(Arena *arena, const char *path, const MachineSymbol *symbol, const Tensor *tensor,
-                         Failure *failure) {
+bool checkpoint_fits(Arena *arena, const char *path, const MachineSymbol *symbol, const Tensor *tensor, Failure *failure) {
   if (!type_fits(symbol->dtype, tensor->type))
     return fail(failure, EXIT_INPUT, "%.300s: %.200s is %s there, but the model has %s", path, symbol->name,
                 element_name(tensor->type), dtype_name(symbol->dtype));
@@ -54,7 +53,7 @@ bool checkpoint_set(Arena *arena, Machine *machine, const char *path, const Tens
       if (partial || is_of_command(symbol->name)) continue;
       return fail(failure, EXIT_INPUT, "%.300s lacks '%.200s'; --partial takes what is there", path, symbol->name);
     }
-    if (!check_tensor(arena, path, symbol, tensor, failure)) return false;
+    if (!checkpoint_fits(arena, path, symbol, tensor, failure)) return false;
     if (!machine_elements(arena, machine, symbol->dtype, symbol->name, tensor, &elements[k], failure)) return false;
   }
   for (int k = 0; k < machine->nsymbols; k++)

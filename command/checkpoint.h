@@ -18,4 +18,7 @@ bool checkpoint_set(Arena *arena, Machine *machine, const char *path, const Tens
 void checkpoint_take(Arena *arena, Machine *machine, const char *prefix, Tensors *tensors);
 bool checkpoint_save(Machine *machine, const char *path, const Tensors *beside, Failure *failure);
 
+/* Whether a tensor of this file has the symbol's dtype and shape; else a failure that tells both. */
+bool checkpoint_fits(Arena *arena, const char *path, const MachineSymbol *symbol, const Tensor *tensor, Failure *failure);
+
 #endif

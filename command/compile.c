@@ -8,6 +8,7 @@
 #include "command/bounded.h"
 #include "command/commands.h"
 #include "command/tensor.h"
+#include "command/weights.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -309,8 +310,10 @@ static int run_compile(Arena *arena, Settings *settings, Failure *failure) {
   pipeline.verify = true;
   if (!check_settings(settings, &kind, &pipeline, failure)) return failure->code;
   if (kind && (!settings->output || strcmp(settings->output, "-") == 0)) pipeline.out = stderr; /* stdout has the bytes */
-  if (!program_read(arena, settings->words.items[0], settings->set, &pipeline, &compile.program, failure))
-    return failure->code;
+  Program *program = &compile.program;
+  if (!program_open(arena, settings->words.items[0], settings->set, program, failure)) return failure->code;
+  if (settings->weights && !weights_build(arena, program->module, settings->weights, failure)) return failure->code;
+  if (!program_run(program, &pipeline, failure)) return failure->code;
   if (!program_fits(&compile.program, kind, settings, failure)) return failure->code;
   if (!settings->quiet) tell_memory(&compile.program);
   compile.codegen = program_codegen(&compile.program, settings);
@@ -338,6 +341,7 @@ static const Option options[] = {
     OPTIONS_OF_TARGETS,
     FLAG("no-fuse", 0, no_fuse, "compiles each op to a kernel of its own"),
     OPTION_MEMORY,
+    TEXT("weights", 0, weights, "FILE", "builds a checkpoint's numbers (.safetensors) in: init then gives them"),
     FLAG("debug", 'g', debug_lines, "puts the .nn lines into the object's debug information"),
     TEXT("dump", 0, dump, "PASS", "prints the graphs or plans after this pass"),
     TEXT("stop-after", 0, stop_after, "PASS", "stops there, and prints what was reached"),

@@ -11,7 +11,7 @@
 typedef struct Settings {
   bool help, verbose, quiet, interpret, f64, no_cache, no_fuse, json, time, kernels, partial, standardize, check;
   bool debug_lines, linear;
-  const char *output, *emit, *set, *target, *gpu, *precision, *compiled, *cpu, *triple, *dump, *stop_after;
+  const char *output, *emit, *set, *weights, *target, *gpu, *precision, *compiled, *cpu, *triple, *dump, *stop_after;
   const char *state, *save, *resume, *label, *step, *test, *watch, *shuffle, *log, *plot, *report, *columns, *svg, *mark;
   int64_t threads, seed, epochs, batch, patience, every, test_every, rows, repeat, memory;
   double valid;
