@@ -216,4 +216,18 @@ void nn_pool_free(nn_pool *pool) {
   free(pool);
 }
 
+int nn_pool_pin(nn_pool *pool) {
+  cpu_set_t all, one;
+  if (!pool || pool->process != getpid()) return 0;
+  if (sched_getaffinity(0, sizeof all, &all) != 0 || pool->workers > CPU_COUNT(&all)) return 0;
+  for (int i = 0, processor = 0; i < pool->workers; i++, processor++) {
+    while (!CPU_ISSET(processor, &all)) processor++;
+    CPU_ZERO(&one);
+    CPU_SET(processor, &one);
+    pthread_t thread = i == 0 ? pthread_self() : pool->worker[i].thread;
+    if (pthread_setaffinity_np(thread, sizeof one, &one) != 0) return 0;
+  }
+  return 1;
+}
+
 int nn_pool_workers(const nn_pool *pool) { return pool ? pool->workers : 1; }

@@ -26,6 +26,11 @@ nn_pool *nn_pool_new(int threads);
 void nn_pool_free(nn_pool *pool); /* NULL is fine; not while the pool is in use */
 int nn_pool_workers(const nn_pool *pool);
 
+/* Binds each worker to a processor of its own among those that the process may use, the calling thread as worker 0; for
+ * machines that do nothing else. 0, with nothing or a part done, where there are fewer processors than workers or the system
+ * refuses. */
+int nn_pool_pin(nn_pool *pool);
+
 /* Calls body(arg, index, worker) once for each index from 0 to count - 1, and returns when all are done; what bodies wrote
  * is then seen by the caller. `pool` is an nn_pool; NULL is a plain loop. */
 void nn_pool_parallel_for(void *pool, int64_t count, void (*body)(void *arg, int64_t index, int worker), void *arg);

@@ -5,6 +5,7 @@
 
 #include <setjmp.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stddef.h>
@@ -143,6 +144,29 @@ static void test_fork(void **state) {
 }
 
 /* The signature is the one that nn_run wants. */
+static void note_processor(void *arg, int64_t index, int worker) {
+  (void)index;
+  cpu_set_t set;
+  if (sched_getaffinity(0, sizeof set, &set) == 0 && CPU_COUNT(&set) == 1) atomic_store(&((atomic_int *)arg)[worker], 1);
+}
+
+static void test_pinned(void **state) {
+  (void)state;
+  cpu_set_t before;
+  assert_int_equal(sched_getaffinity(0, sizeof before, &before), 0);
+  assert_int_equal(nn_pool_pin(NULL), 0);
+  nn_pool *many = nn_pool_new(CPU_COUNT(&before) + 1);
+  assert_int_equal(nn_pool_pin(many), 0);
+  nn_pool_free(many);
+  nn_pool *pool = nn_pool_new(CPU_COUNT(&before));
+  assert_int_equal(nn_pool_pin(pool), 1);
+  atomic_int pinned[1024] = {0};
+  for (int k = 0; k < 1000; k++) nn_pool_parallel_for(pool, 64, note_processor, pinned);
+  assert_int_equal(atomic_load(&pinned[0]), 1);
+  nn_pool_free(pool);
+  assert_int_equal(sched_setaffinity(0, sizeof before, &before), 0);
+}
+
 static void test_fits_nn_run(void **state) {
   (void)state;
   nn_pool *pool = nn_pool_new(2);
@@ -155,9 +179,13 @@ static void test_fits_nn_run(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_counts_and_threads), cmocka_unit_test(test_no_pool_is_a_loop),
-      cmocka_unit_test(test_many_short_jobs),    cmocka_unit_test(test_nested_use),
-      cmocka_unit_test(test_several_callers),    cmocka_unit_test(test_fork),
+      cmocka_unit_test(test_counts_and_threads),
+      cmocka_unit_test(test_no_pool_is_a_loop),
+      cmocka_unit_test(test_many_short_jobs),
+      cmocka_unit_test(test_nested_use),
+      cmocka_unit_test(test_several_callers),
+      cmocka_unit_test(test_fork),
+      cmocka_unit_test(test_pinned),
       cmocka_unit_test(test_fits_nn_run),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
