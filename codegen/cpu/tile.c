@@ -13,7 +13,7 @@
  *
  * Columns are walked outside, rows inside, so that the panel of the operand with lanes stays in cache. Where a size is known,
  * its rest is a tile of its own; where it is not, rows end with tiles of 8 and of 4, the last of which repeats its last row
- * and does not store it. Every element sums in the same order in whichever tile it lies.
+ * and does not store it, and one of a single row, which is all there is where one example is inferred. Every element sums in the same order in whichever tile it lies.
  *
  * Where the plan cuts the fold into pieces, a piece is run over all rows of the task before the next one is, so that its part
  * of the operand with lanes stays in cache; between pieces the accumulators wait on the stack. The pieces of an element are
@@ -388,7 +388,7 @@ static void walk_rows(Tiling *tiling, int position) {
     return;
   }
   LLVMValueRef from = nest->start[tiling->row], stop = nest->stop[tiling->row];
-  const int heights[] = {tiling->most_rows, 8};
+  const int heights[] = {tiling->most_rows, tiling->most_columns > 1 ? 8 : tiling->most_rows}; /* one column: little work */
   for (int k = 0; k < COUNT_OF(heights); k++) {
     if (k > 0 && heights[k] >= tiling->most_rows) continue;
     LLVMValueRef left = LLVMBuildSub(builder, stop, from, ""), height = const_i64(nest->work->emitter, heights[k]);
@@ -399,9 +399,16 @@ static void walk_rows(Tiling *tiling, int position) {
   }
   if (tiling->most_rows == 1) return;
   tiling->rows = MIN(4, tiling->most_rows);
-  tiling->limit = stop;
-  tile_turns(tiling, position, from, stop, tiling->rows, -1);
+  LLVMValueRef left = LLVMBuildSub(builder, stop, from, ""), rows = const_i64(nest->work->emitter, tiling->rows);
+  LLVMValueRef rest = LLVMBuildSRem(builder, left, rows, ""), one = const_i64(nest->work->emitter, 1);
+  LLVMValueRef single =
+      LLVMBuildZExt(builder, LLVMBuildICmp(builder, LLVMIntEQ, rest, one, ""), nest->work->emitter->i64, "");
+  LLVMValueRef last = LLVMBuildSub(builder, stop, single, "");
+  tiling->limit = last;
+  tile_turns(tiling, position, from, last, tiling->rows, -1);
   tiling->limit = NULL;
+  tiling->rows = 1;
+  tile_turns(tiling, position, last, stop, 1, -1);
 }
 
 /* The loop whose consecutive vectors, or indices, are the tile's columns. */
