@@ -17,7 +17,7 @@ line() { addr2line -e here/app "0x$(nm here/app | grep -m 1 -E "$1" | cut -d ' '
 layer() { grep -n "$1" "$digits" | head -1 | cut -d : -f 1; }
 [ "$(line ' T digits_train$')" = "digits.nn:$(layer '^step train')" ] || fail "the step: $(line ' T digits_train$')"
 lines=$(nm here/app | grep ' t digits_' | cut -d ' ' -f 1 | sed 's/^/0x/' | addr2line -e here/app | sed 's|.*/||' | sort -u)
-for text in 'conv(16' 'conv(32' 'dense(64)' 'p = softmax' 'acc = accuracy'; do
+for text in 'conv(16' 'conv(32' 'dense(64)' 'p = softmax' 'loss = cross_entropy'; do
   echo "$lines" | grep -qx "digits.nn:$(layer "$text")" || fail "no kernel lies at $text"
 done
 if command -v gdb > /dev/null 2>&1; then
