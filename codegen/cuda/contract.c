@@ -283,6 +283,7 @@ static void print_results(const Contract *contract) {
   else
     print_put_sums(contract, parts);
   print_barrier(print);
+  print_some(print);
   print_open(print, "for (int point = threadIdx.x; point < %d; point += %d)", some * columns->reach, CUDA_THREADS);
   print_line(print, "const %s row = first_row + %spoint / %d, column = first_column + point %% %d;", print->index,
              parts > 1 ? arena_format(print->arena, "part * %d + ", some) : "", columns->reach, columns->reach);

@@ -17,6 +17,7 @@ enum { WARP = 32, WARPS = CUDA_THREADS / WARP };
 /* Opens a loop of all threads over the points of these loops, and declares them. */
 static void open_points(Print *print, const int *loops, int count) {
   const char *points = span_product(print, loops, count);
+  print_some(print);
   print_open(print, "for (%s point = threadIdx.x; point < %s; point += %d)", print->index, points, CUDA_THREADS);
   print_loops(print, "point", loops, count);
 }
@@ -52,6 +53,7 @@ static void print_fold_points(Print *print, const char *start, int step, const i
     const char *class = folder_class(print, &stage->folders.items[k]);
     print_line(print, "%s::Value found_%d = %s::none();", class, k, class);
   }
+  print_some(print);
   print_open(print, "for (%s fold = %s; fold < %s; fold += %d)", print->index, start, span_product(print, folds, nfolds),
              step);
   print_loops(print, "fold", folds, nfolds);

@@ -43,7 +43,8 @@ void print_dim(const Print *print, const Dim *dim, Text *out); /* by such names,
 void mention(const Dim *dim, bool *mentioned);                 /* marks the symbols in it */
 void print_line(Print *print, const char *format, ...) PRINTF_LIKE(2, 3);
 void print_open(Print *print, const char *format, ...) PRINTF_LIKE(2, 3); /* the line, " {", deeper */
-void print_block(Print *print);                                           /* "{", deeper */
+void print_some(Print *print);  /* a remark: the loop that follows is unrolled a little, not wholly */
+void print_block(Print *print); /* "{", deeper */
 void print_close(Print *print);
 void print_barrier(Print *print);
 const char *type_text_of(Dtype dtype); /* in a register */

@@ -34,6 +34,9 @@ void print_open(Print *print, const char *format, ...) {
   print->depth++;
 }
 
+/* The compiler would unroll whatever has constant ends, which takes it long and the kernel many registers. */
+void print_some(Print *print) { print_line(print, "#pragma unroll 4"); }
+
 void print_block(Print *print) {
   print_line(print, "{");
   print->depth++;
@@ -252,10 +255,10 @@ static void print_legend(Print *print, Text *out) {
   text_add(out, ") */\n");
 }
 
-/* Two blocks hide each other's waiting; several contractions, or one by 8 x 4 sums a thread or more, want all registers. Left
+/* Two blocks hide each other's waiting; several contractions, or one by 4 x 4 sums a thread or more, want all registers. Left
  * alone the compiler spills a few for still more blocks. */
 static int blocks_of(const Kernel *kernel) {
-  enum { MANY_SUMS = 32 };
+  enum { MANY_SUMS = 16 };
   int contractions = 0, sums = 0;
   for (int k = 0; k < kernel->stages.count; k++) {
     const Stage *stage = &kernel->stages.items[k];
