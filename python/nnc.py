@@ -37,7 +37,7 @@ class Error(Exception):
 
 # ---- runtime/nn.h ----
 
-ABI = 2
+ABI = 3
 HOST = 0
 OK = 0
 STEP = 1
