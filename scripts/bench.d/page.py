@@ -56,7 +56,7 @@ def everyone(rows):
 def chart(rows):
     """Bars of the best peer's time over nnc's, on a line at 1."""
     shown = [(f"{row['key']}, {row['threads']} thread{'s' * (row['threads'] > 1)}", ratio(row)) for row in rows if best(row)]
-    height, left, scale, most = 18, 300, 110, 5.0
+    height, left, scale, most = 18, 330, 110, 5.0
     lines = [f'<svg xmlns="http://www.w3.org/2000/svg" width="{left + scale * most + 70:.0f}" '
              f'height="{height * len(shown) + 40}" font-family="sans-serif" font-size="12">',
              '<rect width="100%" height="100%" fill="white"/>',
