@@ -1,4 +1,7 @@
-/* The pool: indices are taken from an atomic counter, so that a slow worker takes fewer.
+/* The pool: each worker takes the indices of a part of its own from the front, and when these are gone, those of others
+ * from the back, so that a slow worker takes fewer. Parts are cut alike in every job: what a worker wrote in one, rows of a
+ * picture, it mostly reads in the next, where its cache holds them still. Between processors a line comes five to ten times
+ * as slowly.
  *
  * One job is published at a time. A worker that sees a new generation steps inside (inside++), and only then looks whether
  * the job is still open; the caller closes the job when no index is left and waits until nobody is inside. Both do these
@@ -22,6 +25,8 @@
 enum { SPINS = 4000, MAX_WORKERS = 1024, LINE = 64 };
 
 typedef struct worker {
+  _Alignas(LINE) _Atomic uint64_t
+      part; /* indices that nobody has taken: the first, and in the upper half the one behind the last */
   nn_pool *pool;
   pthread_t thread;
   int number;
@@ -31,9 +36,8 @@ struct nn_pool {
   /* The job; written by the caller while it is closed and nobody is inside. */
   void (*body)(void *arg, int64_t index, int worker);
   void *arg;
-  int64_t count;
-  _Alignas(LINE) atomic_int_fast64_t next; /* the next index that nobody has taken */
-  _Alignas(LINE) atomic_uint generation;   /* counts jobs */
+  int64_t first;                         /* of the round's indices; parts count from there */
+  _Alignas(LINE) atomic_uint generation; /* counts jobs */
   atomic_bool open, stop;
   _Alignas(LINE) atomic_int inside; /* workers that may be reading the job */
   atomic_int sleepers;
@@ -54,10 +58,33 @@ static void relax(void) {
 #endif
 }
 
+static uint64_t part_of(uint32_t begin, uint32_t end) { return (uint64_t)end << 32 | begin; }
+
+/* The next index of a part, the last one for others than its owner; -1 if none is left. */
+static int64_t take(worker *owner, bool own) {
+  uint64_t part = atomic_load_explicit(&owner->part, memory_order_relaxed);
+  for (;;) {
+    uint32_t begin = (uint32_t)part, end = (uint32_t)(part >> 32);
+    if (begin >= end) return -1;
+    uint64_t rest = own ? part_of(begin + 1, end) : part_of(begin, end - 1);
+    if (atomic_compare_exchange_weak_explicit(&owner->part, &part, rest, memory_order_relaxed, memory_order_relaxed))
+      return own ? begin : end - 1;
+  }
+}
+
 static void take_indices(nn_pool *pool, int number) {
-  int64_t index;
-  while ((index = atomic_fetch_add_explicit(&pool->next, 1, memory_order_relaxed)) < pool->count)
-    pool->body(pool->arg, index, number);
+  for (int k = 0; k < pool->workers; k++) {
+    worker *owner = &pool->worker[(number + k) % pool->workers];
+    for (int64_t index; (index = take(owner, k == 0)) >= 0;) pool->body(pool->arg, pool->first + index, number);
+  }
+}
+
+static void cut_into_parts(nn_pool *pool, uint64_t count) {
+  uint64_t workers = (uint64_t)pool->workers;
+  for (uint64_t k = 0; k < workers; k++) {
+    uint64_t part = part_of((uint32_t)(count * k / workers), (uint32_t)(count * (k + 1) / workers));
+    atomic_store_explicit(&pool->worker[k].part, part, memory_order_relaxed);
+  }
 }
 
 /* Returns when there is a job after the one of `seen`, or the pool ends. */
@@ -126,6 +153,21 @@ static void plain_loop(int64_t count, void (*body)(void *arg, int64_t index, int
   for (int64_t index = 0; index < count; index++) body(arg, index, number);
 }
 
+/* The caller holds the turn. */
+static void run_job(nn_pool *pool, int64_t first, int64_t count, void (*body)(void *arg, int64_t index, int worker),
+                    void *arg) {
+  pool->body = body;
+  pool->arg = arg;
+  pool->first = first;
+  cut_into_parts(pool, (uint64_t)count);
+  atomic_store(&pool->open, true);
+  atomic_fetch_add(&pool->generation, 1);
+  wake(pool, count - 1);
+  take_indices(pool, 0);
+  atomic_store(&pool->open, false);
+  wait_until_outside(pool);
+}
+
 void nn_pool_parallel_for(void *user, int64_t count, void (*body)(void *arg, int64_t index, int worker), void *arg) {
   nn_pool *pool = user;
   if (!pool || pool->workers == 1 || pool->process != getpid()) {
@@ -145,16 +187,8 @@ void nn_pool_parallel_for(void *user, int64_t count, void (*body)(void *arg, int
   if (count <= 1) {
     plain_loop(count, body, arg, 0);
   } else {
-    pool->body = body;
-    pool->arg = arg;
-    pool->count = count;
-    atomic_store_explicit(&pool->next, 0, memory_order_relaxed);
-    atomic_store(&pool->open, true);
-    atomic_fetch_add(&pool->generation, 1);
-    wake(pool, count - 1);
-    take_indices(pool, 0);
-    atomic_store(&pool->open, false);
-    wait_until_outside(pool);
+    for (int64_t first = 0; first < count; first += INT32_MAX) /* parts hold numbers of 32 bits */
+      run_job(pool, first, count - first < INT32_MAX ? count - first : INT32_MAX, body, arg);
   }
   pthread_mutex_unlock(&pool->turn);
 }

@@ -457,6 +457,20 @@ int leading_loops(const Stage *stage) {
   return whole ? stage->nkept - 1 : stage->nkept;
 }
 
+/* True if joined to others a stage of this group would leave workers without work: there may be as few tasks as the shared
+ * loops have indices, one picture say, and each is so long that waiting between kernels costs nothing beside it. */
+static bool would_starve(const Fusion *fusion, const Group *group, int leading) {
+  enum { TASKS_ENOUGH = 32 };
+  double tasks = 1;
+  for (int k = 0; k < leading; k++) tasks *= (double)stage_of(fusion, group->stages.items[0])->loops[k].extent->low;
+  if (fusion->costs->alone_cycles <= 0 || tasks >= TASKS_ENOUGH) return false;
+  for (int k = 0; k < group->stages.count; k++) {
+    const Stage *stage = stage_of(fusion, group->stages.items[k]);
+    if (leading < leading_loops(stage) && stage_cycles(stage, leading) > fusion->costs->alone_cycles) return true;
+  }
+  return false;
+}
+
 static bool try_join_groups(Fusion *fusion, int a, int b) {
   Group *first = &fusion->groups[a], *second = &fusion->groups[b];
   bool related = false;
@@ -470,6 +484,7 @@ static bool try_join_groups(Fusion *fusion, int a, int b) {
   }
   double bytes = first->shared_bytes + second->shared_bytes;
   if (leading == 0 || !related || bytes > (double)fusion->costs->shared_bytes) return false;
+  if (would_starve(fusion, first, leading) || would_starve(fusion, second, leading)) return false;
   int contractions = first->contractions + second->contractions;
   if (fusion->costs->contractions > 0 && contractions > fusion->costs->contractions) return false;
   if (!may_join(fusion, a, b)) return false;

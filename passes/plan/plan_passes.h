@@ -11,6 +11,7 @@ typedef struct TargetCosts {
   int64_t local_bytes;  /* what a task's tile may take: half of L2 */
   int64_t shared_bytes; /* what all tasks of a kernel may stream through */
   int contractions;     /* at most so many in a kernel; 0: any number */
+  double alone_cycles;  /* stages of more, an index of the loops that they would share, keep tasks of their own; 0: none */
   double task_cycles;   /* what a task should have at least: a launch costs about 3,000 */
   /* weights of so many columns and rows at least lie in panels of so many columns; 0: none do */
   int panel, panel_columns, panel_rows;
@@ -32,6 +33,8 @@ void plan_windows(Plan *plan);
 void plan_fuse(Plan *plan, const TargetCosts *costs);
 /* Chooses which params and states lie in panels, and cuts the loops that run along them. All entries' plans at once. */
 void plans_panels(Module *module, Plan *const *plans, int count, const TargetCosts *costs);
+/* What a stage costs, roughly, for one index of its first `loops` loops, at the bounds of run-time sizes. */
+double stage_cycles(const Stage *stage, int loops);
 /* Chooses the task loops' tiles, the loops that lanes run along, and the tiles of contractions. */
 void plan_schedule(Plan *plan, const TargetCosts *costs);
 /* Puts kernels into launches: as early as what they read is there and what they overwrite was read. */

@@ -16,6 +16,7 @@ const TargetCosts default_costs = {.registers = 32,
                                    .local_bytes = 512 << 10,
                                    .shared_bytes = 768 << 10,
                                    .task_cycles = 16384,
+                                   .alone_cycles = 1 << 21,
                                    .panel = 64,
                                    .panel_columns = 256,
                                    .panel_rows = 64,
@@ -23,9 +24,9 @@ const TargetCosts default_costs = {.registers = 32,
 
 static double extent_of(const Stage *stage, int loop) { return (double)stage->loops[loop].extent->high; }
 
-static double stage_cycles(const Stage *stage) {
+double stage_cycles(const Stage *stage, int loops) {
   double points = 1;
-  for (int k = 0; k < stage->nloops; k++) points *= extent_of(stage, k);
+  for (int k = loops; k < stage->nloops; k++) points *= extent_of(stage, k);
   return stage->kind == STAGE_CONTRACT ? points / 24 : points * stage->scalars.count / 16;
 }
 
@@ -368,7 +369,7 @@ static int64_t round_to_block(double value, int block) { return round_up((int64_
 static void choose_tasks(Kernel *kernel, const TargetCosts *costs) {
   double cycles = 0;
   int leading = kernel->ntasks;
-  for (int k = 0; k < kernel->stages.count; k++) cycles += stage_cycles(&kernel->stages.items[k]);
+  for (int k = 0; k < kernel->stages.count; k++) cycles += stage_cycles(&kernel->stages.items[k], 0);
   kernel->ntasks = 0;
   for (int loop = 0; loop < leading && cycles > costs->task_cycles; loop++) {
     double extent = (double)kernel->tasks[loop].extent->high;
