@@ -4,6 +4,7 @@
 #include "command/commands.h"
 #include "command/flops.h"
 #include "command/layer_use.h"
+#include "command/memory_use.h"
 #include "command/program.h"
 #include "command/show_cuda.h"
 
@@ -73,6 +74,21 @@ static const char *flops_text(Arena *arena, double flops) {
   return arena_format(arena, "%.3g %s", flops / units[unit].of, units[unit].name);
 }
 
+/* How far the arena is from what no packing can beat; for other sizes than the bounds only where it is farther. */
+static void print_arena(Arena *arena, const Machine *machine, const Plan *plan) {
+  const Module *module = plan->module;
+  int64_t *sizes = NEW_ARRAY(arena, int64_t, module->dims.count + 1);
+  MemoryUse worst = memory_use_worst(plan, sizes);
+  double ratio = plan->live_bytes ? (double)plan->arena_bytes / (double)plan->live_bytes : 1;
+  double most = worst.live ? (double)worst.arena / (double)worst.live : 1;
+  printf("       arena: %s, proven ", counted(arena, plan->arena_bytes, "byte"));
+  printf(ratio > 1 ? "within %.4f of the least" : "the least", ratio);
+  if (most > ratio) printf(", within %.4f", most);
+  for (int k = 0, told = 0; k < machine->ndims && most > ratio; k++)
+    printf("%s%s=%lld", told++ ? " " : " at ", module->dims.items[k].name, (long long)sizes[k]);
+  printf("\n");
+}
+
 static void print_memory(Arena *arena, Machine *machine, const Settings *settings, int index) {
   const MachineEntry *entry = &machine->entries[index];
   int64_t *dims = dims_at_bounds(arena, machine);
@@ -81,9 +97,10 @@ static void print_memory(Arena *arena, Machine *machine, const Settings *setting
          counted(arena, entry->nlaunches, "launch"), grouped(arena, (int64_t)one));
   if (machine->workers > 1) printf(", %s with %d", grouped(arena, (int64_t)all), machine->workers);
   printf("\n");
-  const Plan *plan = settings->memory ? machine_plan(machine, settings, index) : NULL;
+  const Plan *plan = machine_plan(machine, settings, index);
   Text text = {0};
-  if (plan) bounded_tell(plan, &text);
+  if (plan && plan->arena_bytes) print_arena(arena, machine, plan);
+  if (plan && settings->memory) bounded_tell(plan, &text);
   if (text.length) printf("       --mem: %s\n", text.bytes);
   text_free(&text);
 }
@@ -230,8 +247,11 @@ static cJSON *kernels_json(const nn_entry *entry) {
 }
 
 /* At the bounds: what the arena holds at once, what it comes to, and all that ever lies in it side by side. */
-static void add_memory(cJSON *item, const Plan *plan) {
+static void add_memory(Arena *arena, cJSON *item, const Plan *plan) {
   double buffers = 0;
+  const Module *module = plan->module;
+  int64_t *sizes = NEW_ARRAY(arena, int64_t, module->dims.count + 1);
+  MemoryUse use = memory_use_worst(plan, sizes);
   for (Id id = 1; id < plan->buffers.count; id++) {
     const Buffer *buffer = &plan->buffers.items[id];
     if (buffer->memory == MEMORY_ARENA && buffer->bytes) buffers += (double)MAX(buffer->bytes->high, 0);
@@ -241,6 +261,12 @@ static void add_memory(cJSON *item, const Plan *plan) {
   cJSON_AddNumberToObject(item, "one_by_one_bytes", (double)plan->one_by_one_bytes); /* the same in the program's order */
   cJSON_AddNumberToObject(item, "buffer_bytes", buffers);
   cJSON_AddNumberToObject(item, "worker_bytes", (double)plan->local_bytes);
+  cJSON *worst = cJSON_AddObjectToObject(item, "worst"); /* of many sizes, where the arena is farthest above what lives */
+  cJSON_AddNumberToObject(worst, "arena_bytes", (double)use.arena);
+  cJSON_AddNumberToObject(worst, "live_bytes", (double)use.live);
+  cJSON *dims = cJSON_AddObjectToObject(worst, "dims");
+  for (int k = 0; k < module->dims.count; k++)
+    if (!module->dims.items[k].turn) cJSON_AddNumberToObject(dims, module->dims.items[k].name, (double)sizes[k]);
 }
 
 static cJSON *entry_json(Arena *arena, Machine *machine, const Settings *settings, int index) {
@@ -257,7 +283,7 @@ static cJSON *entry_json(Arena *arena, Machine *machine, const Settings *setting
   size_t scratch = machine->model->entries[index].scratch(dims_at_bounds(arena, machine), 1);
   cJSON_AddNumberToObject(item, "scratch_bytes", (double)scratch);
   const Plan *plan = machine_plan(machine, settings, index);
-  if (plan) add_memory(item, plan);
+  if (plan) add_memory(arena, item, plan);
   cJSON_AddItemToObject(item, "kernels", kernels_json(&machine->model->entries[index]));
   return item;
 }
@@ -351,8 +377,12 @@ const Command command_show = {
     .name = "show",
     .usage = "nnc show MODEL [options]",
     .summary = "entries, layers, FLOPs, memory, kernels",
-    .about = "Tells what is in a model: its dims, its fns and steps, its layers with what they put out and how "
-             "many\nparameters they have, and what it needs. FLOPs and scratch are told for the largest sizes of the dims.",
+    .about =
+        "Tells what is in a model: its dims, its fns and steps, its layers with what they put out and how "
+        "many\nparameters they have, and what it needs. FLOPs and scratch are told for the largest sizes of the dims.\n"
+        "Scratch is the arena, which buffers share, and what each worker needs. The least that an arena could take is the\n"
+        "largest sum of bytes alive at one time; how near it comes to that is told, at the bounds and at those smaller\n"
+        "sizes where it is farther.",
     .options = options,
     .count = COUNT_OF(options),
     .run = run_show,

@@ -49,7 +49,7 @@ static void find_lives(Plan *plan, Arena *arena) {
 typedef struct Item {
   Id id;
   int first, last;
-  int64_t size;
+  int64_t size, crowd;        /* the most bytes alive at one of its launches */
   int nconflicts, *conflicts; /* items whose lives meet this one's */
 } Item;
 
@@ -79,16 +79,18 @@ static void find_conflicts(Packing *packing, Arena *arena) {
   }
 }
 
-/* The largest sum of bytes alive at one launch; it changes only where a life begins. False if it leaves 64 bits. */
-static bool find_live(Packing *packing) {
+/* How much is alive at each launch, and the largest such sum. False if it leaves 64 bits. */
+static bool find_live(Packing *packing, int launches, Arena *arena) {
+  int64_t *live = NEW_ARRAY(arena, int64_t, launches + 1);
   for (int i = 0; i < packing->count; i++) {
-    int64_t sum = 0;
-    int at = packing->items[i].first;
-    for (int j = 0; j < packing->count; j++) {
-      const Item *other = &packing->items[j];
-      if (other->first <= at && at <= other->last && !add_checked(sum, other->size, &sum)) return false;
-    }
-    packing->live = MAX(packing->live, sum);
+    Item *item = &packing->items[i];
+    for (int at = item->first; at <= item->last; at++)
+      if (!add_checked(live[at], item->size, &live[at])) return false;
+  }
+  for (int i = 0; i < packing->count; i++) {
+    Item *item = &packing->items[i];
+    for (int at = item->first; at <= item->last; at++) item->crowd = MAX(item->crowd, live[at]);
+    packing->live = MAX(packing->live, item->crowd);
   }
   return packing->live < TOO_LARGE;
 }
@@ -143,7 +145,9 @@ static bool pack(Packing *packing) {
   return true;
 }
 
-/* What is placed early: large ones, long ones, large and long ones, those that begin or end early or late. */
+/* What is placed early: large ones, long ones, those that begin or end early or late. Each order comes in two forms. In the
+ * second, buffers go by the most that is alive in their lives: where that is the largest sum of all, there must be no gap,
+ * which is easy as long as nothing else has a place. */
 enum { BY_SIZE, BY_LIFE, BY_AREA, BY_START, BY_END, BY_LATE_START, BY_CONFLICTS, ORDERS };
 
 static double rank_of(const Item *item, int by) {
@@ -159,15 +163,19 @@ static double rank_of(const Item *item, int by) {
   }
 }
 
-static void sort_order(Packing *packing, int by) {
+/* Among equals the larger one is first. */
+static bool comes_first(const Item *a, const Item *b, int by, bool by_crowd) {
+  double first = rank_of(a, by), second = rank_of(b, by);
+  if (by_crowd && a->crowd != b->crowd) return a->crowd > b->crowd;
+  if (first > second || first < second) return first > second;
+  return a->size >= b->size;
+}
+
+static void sort_order(Packing *packing, int by, bool by_crowd) {
   for (int k = 0; k < packing->count; k++) {
     int at = k;
-    double rank = rank_of(&packing->items[k], by);
-    /* among equals the larger one first */
     for (; at > 0; at--) {
-      const Item *before = &packing->items[packing->order[at - 1]];
-      double other = rank_of(before, by);
-      if (other > rank || (other >= rank && before->size >= packing->items[k].size)) break;
+      if (comes_first(&packing->items[packing->order[at - 1]], &packing->items[k], by, by_crowd)) break;
       packing->order[at] = packing->order[at - 1];
     }
     packing->order[at] = k;
@@ -206,8 +214,8 @@ static void try_move(Packing *packing) {
 }
 
 static void search(Packing *packing) {
-  for (int by = 0; by < ORDERS && packing->best_top > packing->live; by++) {
-    sort_order(packing, by);
+  for (int k = 0; k < 2 * ORDERS && packing->best_top > packing->live; k++) {
+    sort_order(packing, k % ORDERS, k >= ORDERS);
     pack(packing);
   }
   while (packing->count > 1 && packing->best_top > packing->live && packing->steps < SEARCH_STEPS) try_move(packing);
@@ -274,7 +282,7 @@ void pass_memory(Plan *plan) {
   Arena *arena = arena_new();
   find_lives(plan, arena);
   Packing packing = packing_of(plan, arena);
-  if (find_live(&packing)) {
+  if (find_live(&packing, plan->launches.count, arena)) {
     search(&packing);
     plan->live_bytes = packing.live;
     write_program(plan, &packing, arena);

@@ -7,9 +7,8 @@
  * pass. Then kernels move where that lowers the largest sum of bytes alive at once. A scan's loop is one step for all
  * around it, with launches of its own inside.
  *
- * That sum may not be more than if the kernels ran one by one in the order in which they came, but for a 64th or 64 KB, which
- * aren't worth a launch: where it is, the launch at which it is becomes two; and if that doesn't help, that order is kept, with
- * neighbours joined as far as it allows. */
+ * That sum may not be more than if the kernels ran one by one in the order in which they came: where it is, the launch at
+ * which it is becomes two; and if that doesn't help, that order is kept, with neighbours joined as far as it allows. */
 #include "passes/plan/plan_passes.h"
 
 #include <limits.h>
@@ -350,5 +349,5 @@ static void order(Plan *plan, bool one_by_one, int64_t most) {
 void plan_order(Plan *plan) {
   order(plan, true, 0);
   plan->one_by_one_bytes = plan_largest_live(plan, NULL);
-  order(plan, false, plan->one_by_one_bytes + MAX(plan->one_by_one_bytes / 64, 1 << 16));
+  order(plan, false, plan->one_by_one_bytes);
 }
