@@ -1,10 +1,11 @@
 /* Fewer stages, then fewer kernels.
  *
- * In: a plan whose kernels have one stage each. Folds that need not fold (windows.c) come first. Then stages over the same kept loops that hand each other values or read
- * the same ones become one stage: what the first stored, the second takes from a register. So bias, activation and
- * optimizer end up behind the contraction that makes their operand. Then stages that agree on their leading loops, and
- * hand each other only values of the same leading indices, become one kernel: a task runs all of them over its tile, with
- * nobody waiting between them. The rows of a softmax, or one picture's way through all convolutions, are such kernels.
+ * In: a plan whose kernels have one stage each. Folds that need not fold (windows.c) and copies that need not copy
+ * (borders.c) come first. Then stages over the same kept loops that hand each other values or read the same ones become
+ * one stage: what the first stored, the second takes from a register. So bias, activation and optimizer end up behind the
+ * contraction that makes their operand. Then stages that agree on their leading loops, and hand each other only values of
+ * the same leading indices, become one kernel: a task runs all of them over its tile, with nobody waiting between them.
+ * The rows of a softmax, or a small picture's way through all convolutions, are such kernels.
  *
  * Two may be joined only if no third must run between them. `before` is kept closed under "must precede", so that this is
  * a row of it and a column. */
@@ -457,16 +458,17 @@ int leading_loops(const Stage *stage) {
   return whole ? stage->nkept - 1 : stage->nkept;
 }
 
-/* True if joined to others a stage of this group would leave workers without work: there may be as few tasks as the shared
- * loops have indices, one picture say, and each is so long that waiting between kernels costs nothing beside it. */
-static bool would_starve(const Fusion *fusion, const Group *group, int leading) {
+bool stage_stays_alone(const Stage *stage, int leading, const TargetCosts *costs) {
   enum { TASKS_ENOUGH = 32 };
   double tasks = 1;
-  for (int k = 0; k < leading; k++) tasks *= (double)stage_of(fusion, group->stages.items[0])->loops[k].extent->low;
-  if (fusion->costs->alone_cycles <= 0 || tasks >= TASKS_ENOUGH) return false;
+  for (int k = 0; k < leading; k++) tasks *= (double)stage->loops[k].extent->low;
+  if (costs->alone_cycles <= 0 || tasks >= TASKS_ENOUGH || leading >= leading_loops(stage)) return false;
+  return stage_cycles(stage, leading) > costs->alone_cycles;
+}
+
+static bool stays_alone(const Fusion *fusion, const Group *group, int leading) {
   for (int k = 0; k < group->stages.count; k++) {
-    const Stage *stage = stage_of(fusion, group->stages.items[k]);
-    if (leading < leading_loops(stage) && stage_cycles(stage, leading) > fusion->costs->alone_cycles) return true;
+    if (stage_stays_alone(stage_of(fusion, group->stages.items[k]), leading, fusion->costs)) return true;
   }
   return false;
 }
@@ -484,7 +486,7 @@ static bool try_join_groups(Fusion *fusion, int a, int b) {
   }
   double bytes = first->shared_bytes + second->shared_bytes;
   if (leading == 0 || !related || bytes > (double)fusion->costs->shared_bytes) return false;
-  if (would_starve(fusion, first, leading) || would_starve(fusion, second, leading)) return false;
+  if (stays_alone(fusion, first, leading) || stays_alone(fusion, second, leading)) return false;
   int contractions = first->contractions + second->contractions;
   if (fusion->costs->contractions > 0 && contractions > fusion->costs->contractions) return false;
   if (!may_join(fusion, a, b)) return false;
@@ -596,11 +598,12 @@ static void rebuild(Fusion *fusion, const uint64_t *stage_order) {
 }
 
 void plan_fuse(Plan *plan, const TargetCosts *costs) {
+  plan_windows(plan);
+  plan_borders(plan, costs);
   int count = plan->kernels.count;
   Fusion fusion = {.plan = plan, .costs = costs, .count = count, .words = (count + 63) / 64};
   size_t bytes = (size_t)count * (size_t)fusion.words * sizeof(uint64_t);
   if (count == 0) return;
-  plan_windows(plan);
   fusion.before = arena_alloc(plan->module->arena, bytes);
   fusion.groups = NEW_ARRAY(plan->module->arena, Group, count);
   close_order(&fusion);

@@ -28,6 +28,11 @@ typedef struct TargetCosts {
 Plan *plan_lower(const Graph *graph, bool inlined);
 /* Folds over windows that do not overlap become stages that fold nothing. */
 void plan_windows(Plan *plan);
+/* Values that are copied to have a border are made inside it, where the copy would be a kernel of its own. */
+void plan_borders(Plan *plan, const TargetCosts *costs);
+/* True if this stage keeps tasks of its own rather than sharing its first `leading` loops with others: these may have too few
+ * indices to keep workers busy (one picture, say), and it is so long that waiting between kernels costs nothing beside it. */
+bool stage_stays_alone(const Stage *stage, int leading, const TargetCosts *costs);
 /* Stages that run over the same loops become one, then stages that share their leading loops become one kernel; what only
  * one kernel uses becomes LOCAL. */
 void plan_fuse(Plan *plan, const TargetCosts *costs);

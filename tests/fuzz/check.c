@@ -282,6 +282,7 @@ static TargetCosts costs_for(const Check *check) {
   costs.registers = registers[choice / 5 % 5];
   if (choice / 25 % 4 == 0) costs.local_bytes = 4096;
   if (choice / 25 % 4 == 1) costs.shared_bytes = 4096;
+  if (choice / 25 % 4 >= 2) costs.alone_cycles = choice / 25 % 4 == 2 ? 1 : 100;
   if (choice / 100 % 4) { /* sizes are small here */
     costs.panel = choice / 400 % 2 ? 2 : 3;
     costs.panel_columns = costs.panel_rows = 2;
