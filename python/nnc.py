@@ -37,7 +37,7 @@ class Error(Exception):
 
 # ---- runtime/nn.h ----
 
-ABI = 3
+ABI = 4
 HOST = 0
 OK = 0
 STEP = 1

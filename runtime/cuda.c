@@ -2,9 +2,11 @@
  * code is loaded once for each object that is run. */
 #include "runtime/cuda.h"
 #include "runtime/cuda_driver.h"
+#include "runtime/cuda_graph.h"
 
 #include <dlfcn.h>
 #include <pthread.h>
+#include <stdbool.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -32,6 +34,7 @@ typedef struct Functions { /* an entry's kernels */
   uint64_t hash;
   CuFunction whole;
   int together; /* blocks of `whole` that can run at the same time */
+  CudaGraph graph;
   CuFunction function[];
 } Functions;
 
@@ -210,12 +213,13 @@ static int find_function(const nn_cuda_entry *entry, const nn_cuda_kernel *kerne
   return result == 0 ? NN_OK : fail_driver(kernel->name, result);
 }
 
+/* Where the driver does not say how many of its blocks run at the same time, it is left alone. */
 static int find_whole(const nn_cuda_entry *entry, Functions *own) {
   int each = 0, code = find_function(entry, entry->whole, &own->whole);
   if (code != NN_OK) return code;
   CuResult result = gpu.driver.occupancy(&each, own->whole, entry->whole->threads, (size_t)entry->whole->shared_bytes);
-  own->together = gpu.processors * (each < TOGETHER_EACH ? each : TOGETHER_EACH);
-  return result == 0 ? NN_OK : fail_driver(entry->whole->name, result);
+  own->together = result == 0 ? gpu.processors * (each < TOGETHER_EACH ? each : TOGETHER_EACH) : 0;
+  return NN_OK;
 }
 
 static int find_functions(const nn_cuda_entry *entry, Functions *own) {
@@ -227,7 +231,7 @@ static int find_functions(const nn_cuda_entry *entry, Functions *own) {
   return code;
 }
 
-static int functions_of(const nn_cuda_entry *entry, const Functions **functions) {
+static int functions_of(const nn_cuda_entry *entry, Functions **functions) {
   int code = NN_OK;
   pthread_mutex_lock(&gpu.mutex);
   Functions *own = gpu.functions;
@@ -237,6 +241,7 @@ static int functions_of(const nn_cuda_entry *entry, const Functions **functions)
     code = own ? find_functions(entry, own) : fail(NN_GPU_FAILED, "out of memory");
     if (code == NN_OK) {
       own->next = gpu.functions, own->entry = entry, own->hash = entry->hash;
+      own->graph = (CudaGraph){0};
       gpu.functions = own;
     } else {
       free(own);
@@ -253,7 +258,7 @@ static int functions_of(const nn_cuda_entry *entry, const Functions **functions)
 typedef struct Call {
   const nn_run *run;
   const nn_cuda_entry *entry;
-  const Functions *functions;
+  Functions *functions;
   uint64_t *frame;
   const int64_t *tasks, *trips, *bytes;
   uint64_t *staged; /* by array: where the caller's lies, 0: kernels use it itself */
@@ -262,23 +267,17 @@ typedef struct Call {
 static int list_arguments(const Call *call, const nn_cuda_kernel *kernel, void **arguments) {
   if (kernel->narguments > MAX_ARGUMENTS) return fail(NN_GPU_FAILED, "%s has too many arguments", kernel->name);
   for (int k = 0; k < kernel->narguments; k++) {
-    int32_t argument = kernel->arguments[k];
-    uint64_t *field = &call->frame[argument >= 0 ? argument : ~argument];
-    arguments[k] = argument >= 0 ? (void *)field : (void *)(uintptr_t)*field;
+    uint64_t *field = &call->frame[kernel->arguments[k].field];
+    arguments[k] = kernel->arguments[k].bytes > 0 ? (void *)(uintptr_t)*field : (void *)field;
   }
   return NN_OK;
 }
 
-static int launch_kernel(const Call *call, int which) {
-  const nn_cuda_kernel *kernel = &call->entry->kernels[which];
-  void *arguments[MAX_ARGUMENTS];
-  int64_t tasks = call->tasks[which], most = (int64_t)gpu.processors * BLOCKS_EACH;
-  if (tasks <= 0) return NN_OK;
-  int code = list_arguments(call, kernel, arguments);
-  if (code != NN_OK) return code;
-  unsigned grid = (unsigned)(tasks < most ? tasks : most);
-  CuResult result = gpu.driver.launch(call->functions->function[which], grid, 1, 1, (unsigned)kernel->threads, 1, 1,
-                                      (unsigned)kernel->shared_bytes, gpu.stream, arguments, NULL);
+static int launch_kernel(const Call *call, const CudaLaunch *launch) {
+  const nn_cuda_kernel *kernel = launch->kernel;
+  (void)call;
+  CuResult result = gpu.driver.launch(launch->function, launch->grid, 1, 1, (unsigned)kernel->threads, 1, 1,
+                                      (unsigned)kernel->shared_bytes, gpu.stream, launch->arguments, NULL);
   return result == 0 ? NN_OK : fail_driver(kernel->name, result);
 }
 
@@ -302,9 +301,26 @@ static void trace(const Call *call, const nn_cuda_launch *launch, int done) {
   call->run->trace(call->run->trace_user, launch->ordinal, done);
 }
 
-/* One by one where they are watched. */
-static int launch_all(const Call *call) {
-  if (call->functions->together > 0 && !(call->run && call->run->trace)) return launch_whole(call);
+/* What is done with each launch; a code that is not NN_OK ends the walk. */
+typedef int Visit(const Call *call, const CudaLaunch *launch);
+
+static int visit_kernel(const Call *call, int which, int group, Visit *visit) {
+  const nn_cuda_kernel *kernel = &call->entry->kernels[which];
+  void *arguments[MAX_ARGUMENTS];
+  int64_t tasks = call->tasks[which], most = (int64_t)gpu.processors * BLOCKS_EACH;
+  if (tasks <= 0) return NN_OK;
+  int code = list_arguments(call, kernel, arguments);
+  CudaLaunch launch = {.kernel = kernel,
+                       .function = call->functions->function[which],
+                       .grid = (unsigned)(tasks < most ? tasks : most),
+                       .arguments = arguments,
+                       .group = group};
+  return code == NN_OK ? visit(call, &launch) : code;
+}
+
+/* All launches in order, those in loops once for each turn. */
+static int walk_launches(const Call *call, Visit *visit) {
+  int group = 0;
   for (int at = 0; at < call->entry->nlaunches; at++) {
     const nn_cuda_launch *launch = &call->entry->launches[at];
     uint64_t *turn = &call->frame[launch->turn];
@@ -320,13 +336,57 @@ static int launch_all(const Call *call) {
       continue;
     }
     trace(call, launch, 0);
+    group++;
     for (int k = 0; k < launch->count; k++) {
-      int code = launch_kernel(call, launch->first + k);
+      int code = visit_kernel(call, launch->first + k, group, visit);
       if (code != NN_OK) return code;
     }
     trace(call, launch, 1);
   }
   return NN_OK;
+}
+
+static int put_into_graph(const Call *call, const CudaLaunch *launch) {
+  return cuda_graph_put(&gpu.driver, &call->functions->graph, launch);
+}
+
+static int put_all(const Call *call) {
+  cuda_graph_begin(&call->functions->graph);
+  int code = walk_launches(call, put_into_graph);
+  return code == NN_OK ? cuda_graph_end(&gpu.driver, &call->functions->graph) : code;
+}
+
+/* False: there is no graph, and nothing is launched. */
+static bool launch_graph(const Call *call, int *code) {
+  CudaGraph *graph = &call->functions->graph;
+  bool launched = false;
+  pthread_mutex_lock(&gpu.mutex);
+  if (!graph->refused) {
+    int put = put_all(call);
+    if (put == CUDA_GRAPH_OTHER) {
+      cuda_graph_clear(&gpu.driver, graph);
+      put = put_all(call);
+    }
+    launched = put == 0;
+    if (launched) {
+      CuResult result = gpu.driver.graph_launch(graph->ready, gpu.stream);
+      *code = result == 0 ? NN_OK : fail_driver("a graph of kernels", result);
+    } else {
+      graph->refused = 1;
+      cuda_graph_clear(&gpu.driver, graph);
+    }
+  }
+  pthread_mutex_unlock(&gpu.mutex);
+  return launched;
+}
+
+/* All as one where they are short, else as a graph; one by one where they are watched. */
+static int launch_all(const Call *call) {
+  bool watched = call->run && call->run->trace;
+  int code;
+  if (call->functions->together > 0 && !watched) return launch_whole(call);
+  if (!watched && call->entry->nkernels > 1 && launch_graph(call, &code)) return code;
+  return walk_launches(call, launch_kernel);
 }
 
 /* Arrays of the host, and those of the device that 16-byte copies could not read, get a place in staging; what is read is

@@ -33,11 +33,14 @@ typedef struct nn_cuda_image {
   int64_t size;
   int64_t part; /* of the kernels; -1: all of them */
 } nn_cuda_image;
-/* An argument is a field of the frame, or, where it is negative, field ~argument is a pointer to its value. */
+/* An argument is a field of the frame (bytes: 0), or a value of so many bytes to which that field points. */
+typedef struct nn_cuda_argument {
+  int32_t field, bytes;
+} nn_cuda_argument;
 typedef struct nn_cuda_kernel {
   const char *name;
   int32_t threads, shared_bytes;
-  const int32_t *arguments;
+  const nn_cuda_argument *arguments;
   int32_t narguments, part; /* in which images it is */
 } nn_cuda_kernel;
 /* An array of the caller's: the field that points to it, and whether it is a result. */

@@ -1,4 +1,4 @@
-/* NVIDIA's driver interface: the functions that nnc's runtime calls, declared by hand, as they have been since CUDA 11. */
+/* NVIDIA's driver interface: the functions that nnc's runtime calls, declared by hand, as they have been since CUDA 11.4. */
 #ifndef NN_CUDA_DRIVER_H
 #define NN_CUDA_DRIVER_H
 
@@ -11,7 +11,15 @@ typedef struct CuContextRecord *CuContext;
 typedef struct CuModuleRecord *CuModule;
 typedef struct CuFunctionRecord *CuFunction;
 typedef struct CuStreamRecord *CuStream;
+typedef struct CuGraphRecord *CuGraph;
+typedef struct CuGraphNodeRecord *CuGraphNode;
+typedef struct CuGraphReadyRecord *CuGraphReady; /* CUgraphExec */
 typedef unsigned long long CuAddress;
+typedef struct CuKernelNode { /* CUDA_KERNEL_NODE_PARAMS, in its first form, which drivers keep */
+  CuFunction function;
+  unsigned grid[3], block[3], shared_bytes;
+  void **arguments, **extra;
+} CuKernelNode;
 
 enum {
   CU_MULTIPROCESSORS = 16, /* attributes of a device */
@@ -50,6 +58,14 @@ enum {
      unsigned block_z, unsigned shared_bytes, CuStream stream, void **arguments))                                          \
   F(occupancy, "cuOccupancyMaxActiveBlocksPerMultiprocessor",                                                              \
     (int *blocks, CuFunction function, int threads, size_t shared_bytes))                                                  \
+  F(graph, "cuGraphCreate", (CuGraph * graph, unsigned flags))                                                             \
+  F(graph_kernel, "cuGraphAddKernelNode",                                                                                  \
+    (CuGraphNode * node, CuGraph graph, const CuGraphNode *before, size_t count, const CuKernelNode *own))                 \
+  F(graph_ready, "cuGraphInstantiateWithFlags", (CuGraphReady * ready, CuGraph graph, unsigned long long flags))           \
+  F(graph_exchange, "cuGraphExecKernelNodeSetParams", (CuGraphReady ready, CuGraphNode node, const CuKernelNode *own))     \
+  F(graph_launch, "cuGraphLaunch", (CuGraphReady ready, CuStream stream))                                                  \
+  F(graph_ready_free, "cuGraphExecDestroy", (CuGraphReady ready))                                                          \
+  F(graph_free, "cuGraphDestroy", (CuGraph graph))                                                                         \
   F(error, "cuGetErrorString", (CuResult code, const char **text))
 
 typedef struct CuDriver {

@@ -13,7 +13,7 @@
 extern "C" {
 #endif
 
-#define NN_ABI 3
+#define NN_ABI 4
 
 /* How an entry is run. NULL in place of it: on the caller's own thread, one worker. The same text stands in every model's
  * header under the same guard, so that two models' headers go together. */

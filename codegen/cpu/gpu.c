@@ -68,25 +68,28 @@ static LLVMValueRef image_table(Object *object) {
   return struct_table(object, records, code->images.count, "images");
 }
 
-static int argument_field(const Plan *plan, const CudaArgument *argument) {
+/* An nn_cuda_argument. */
+static LLVMValueRef argument_record(Object *object, const Plan *plan, const CudaArgument *argument) {
+  int field = 0, bytes = 0;
   switch (argument->kind) {
-  case CUDA_BUFFER: return frame_pointer(plan, argument->index);
-  case CUDA_SIZE: return frame_dim(plan, argument->index);
-  case CUDA_VALUE: break;
+  case CUDA_BUFFER: field = frame_pointer(plan, argument->index); break;
+  case CUDA_SIZE: field = frame_dim(plan, argument->index); break;
+  case CUDA_VALUE:
+    field = frame_argument(plan, argument->index);
+    bytes = (int)plan_element_bytes(plan->graph->parameters.items[argument->index].type.dtype);
   }
-  return ~frame_argument(plan, argument->index);
+  LLVMValueRef fields[] = {glue_int(object, field), glue_int(object, bytes)};
+  return glue_struct(object, fields, COUNT_OF(fields));
 }
 
 static LLVMValueRef kernel_record(Object *object, const Plan *plan, const CudaKernel *kernel) {
   LLVMValueRef *arguments = NEW_ARRAY(object->arena, LLVMValueRef, kernel->arguments.count + 1);
   for (int k = 0; k < kernel->arguments.count; k++)
-    arguments[k] = glue_int(object, argument_field(plan, &kernel->arguments.items[k]));
-  LLVMValueRef fields[] = {glue_string(object, kernel->name),
-                           glue_int(object, CUDA_THREADS),
-                           glue_int(object, kernel->shared_bytes),
-                           glue_table(object, object->emitter.i32, arguments, kernel->arguments.count, "arguments"),
-                           glue_int(object, kernel->arguments.count),
-                           glue_int(object, kernel->part)};
+    arguments[k] = argument_record(object, plan, &kernel->arguments.items[k]);
+  LLVMValueRef fields[] = {
+      glue_string(object, kernel->name),         glue_int(object, CUDA_THREADS),
+      glue_int(object, kernel->shared_bytes),    struct_table(object, arguments, kernel->arguments.count, "arguments"),
+      glue_int(object, kernel->arguments.count), glue_int(object, kernel->part)};
   return glue_struct(object, fields, COUNT_OF(fields));
 }
 

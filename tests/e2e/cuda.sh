@@ -56,4 +56,21 @@ expect 0 '' "$NNC" diff mlp.nn N=2 --compiled mlp.so --target cuda -q
 sed 's/dense(10)/dense(12)/' mlp.nn > other.nn
 expect 2 'was not compiled from other.nn' "$NNC" diff other.nn N=2 --compiled mlp.so --target cuda -q
 expect 0 'compiled' "$NNC" bench mlp.so N=2 --repeat 1
+
+# A step of several launches is one graph of the driver's. Where that refuses to make one, they go one by one; what else
+# fails is told.
+fails() { SHIM_FAIL=$1 expect "$2" "$3" "$NNC" diff mlp.nn N=2 --compiled mlp.so --target cuda -q; }
+fails cuLaunchKernel 0 ''
+fails cuGraphExecKernelNodeSetParams 0 ''
+for function in cuGraphCreate cuGraphAddKernelNode cuGraphInstantiateWithFlags; do
+  fails $function 0 ''
+  fails $function,cuLaunchKernel 3 'mlp_classify.*out of memory'
+done
+fails cuGraphLaunch 3 'a graph of kernels: out of memory'
+fails cuMemAlloc_v2 3 'memory cannot be allocated'
+fails cuModuleLoadData 3 'code cannot be loaded'
+fails cuModuleGetFunction 3 'mlp_classify.*out of memory'
+fails cuMemcpyAsync 3 'an argument cannot be copied'
+fails cuMemcpyHtoDAsync_v2 3 'memory cannot be written'
+fails cuStreamCreate 3 'the GPU cannot be opened'
 finish

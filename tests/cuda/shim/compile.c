@@ -45,6 +45,8 @@ static void write_calls(FILE *file, const char *text) {
     int length = (int)strcspn(name, "(");
     fprintf(file, "extern \"C\" void shim_call_%.*s(void **arguments) { shim_call(%.*s, arguments); }\n", length, name,
             length, name);
+    fprintf(file, "extern \"C\" void **shim_keep_%.*s(void **arguments) { return shim_keep(%.*s, arguments); }\n", length,
+            name, length, name);
   }
 }
 

@@ -126,3 +126,13 @@ static inline void shim_apply(void (*kernel)(T...), void **arguments, std::index
 template <class... T> static inline void shim_call(void (*kernel)(T...), void **arguments) {
   shim_apply(kernel, arguments, std::index_sequence_for<T...>{});
 }
+// Copies of these arguments, for a kernel that is called later: pointers, then values; one block, to be freed.
+template <class... T> static inline void **shim_keep(void (*)(T...), void **arguments) {
+  const size_t bytes[] = {sizeof(T)..., 0}, count = sizeof...(T), each = 128, head = (8 * count + 127) / 128 * 128;
+  char *const block = (char *)aligned_alloc(128, head + count * each + 128);
+  for (size_t k = 0; k < count; k++) {
+    ((void **)block)[k] = block + head + k * each;
+    memcpy(block + head + k * each, arguments[k], bytes[k]);
+  }
+  return (void **)block;
+}

@@ -12,7 +12,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-enum { MAX_BLOCKS = 64, PAGE = 4096, ALIGN = 256, GOOD = 0, INVALID = 1, NOT_FOUND = 500 };
+enum { MAX_BLOCKS = 64, PAGE = 4096, ALIGN = 256, GOOD = SHIM_GOOD, INVALID = SHIM_INVALID, NOT_FOUND = SHIM_NOT_FOUND };
 typedef struct Block {
   char *pages, *data;
   size_t length, bytes; /* of pages but the guard; of data */
@@ -47,6 +47,14 @@ EXPORT int cuLaunchCooperativeKernel(void *function, unsigned grid_x, unsigned g
 EXPORT int cuOccupancyMaxActiveBlocksPerMultiprocessor(int *blocks, void *function, int threads, size_t shared_bytes);
 EXPORT int cuGetErrorString(int code, const char **text);
 
+int shim_fails(const char *function) {
+  const char *named = getenv("SHIM_FAIL");
+  size_t length = strlen(function);
+  for (const char *at = named ? strstr(named, function) : NULL; at; at = strstr(at + 1, function))
+    if ((at == named || at[-1] == ',') && (at[length] == 0 || at[length] == ',')) return 1;
+  return 0;
+}
+
 /* ---- the device ---- */
 
 int cuInit(unsigned flags) { return flags == 0 ? GOOD : INVALID; }
@@ -64,12 +72,16 @@ int cuDevicePrimaryCtxRetain(void **context, int device) {
 }
 int cuCtxSetCurrent(void *context) { return context == blocks ? GOOD : INVALID; }
 int cuStreamCreate(void **stream, unsigned flags) {
+  MAY_FAIL();
   (void)flags;
   return *stream = blocks, GOOD;
 }
 int cuStreamSynchronize(void *stream) { return stream == blocks ? GOOD : INVALID; }
 int cuGetErrorString(int code, const char **text) {
-  *text = code == INVALID ? "invalid value" : code == NOT_FOUND ? "not found" : "unknown";
+  *text = code == INVALID          ? "invalid value"
+          : code == SHIM_NO_MEMORY ? "out of memory"
+          : code == NOT_FOUND      ? "not found"
+                                   : "unknown";
   return GOOD;
 }
 
@@ -81,6 +93,7 @@ static void permit(int permitted) {
 }
 
 int cuMemAlloc_v2(unsigned long long *address, size_t bytes) {
+  MAY_FAIL();
   for (int k = 0; k < MAX_BLOCKS; k++) {
     Block *block = &blocks[k];
     if (block->pages) continue;
@@ -128,14 +141,17 @@ static int copy(void *to, const void *from, size_t bytes, unsigned long long dev
   return GOOD;
 }
 int cuMemcpyHtoDAsync_v2(unsigned long long to, const void *from, size_t bytes, void *stream) {
+  MAY_FAIL();
   (void)stream;
   return copy((void *)(uintptr_t)to, from, bytes, to);
 }
 int cuMemcpyDtoHAsync_v2(void *to, unsigned long long from, size_t bytes, void *stream) {
+  MAY_FAIL();
   (void)stream;
   return copy(to, (const void *)(uintptr_t)from, bytes, from);
 }
 int cuMemcpyAsync(unsigned long long to, unsigned long long from, size_t bytes, void *stream) {
+  MAY_FAIL();
   (void)stream;
   return copy((void *)(uintptr_t)to, (const void *)(uintptr_t)from, bytes, block_of(to) ? to : from);
 }
@@ -154,6 +170,7 @@ static size_t image_bytes(const void *image) {
 }
 
 int cuModuleLoadData(void **module, const void *image) {
+  MAY_FAIL();
   char path[] = "/tmp/nnc.shim.XXXXXX";
   size_t bytes = image_bytes(image);
   int file = mkstemp(path);
@@ -166,17 +183,21 @@ int cuModuleLoadData(void **module, const void *image) {
 }
 
 int cuModuleGetFunction(void **function, void *module, const char *name) {
-  char call[600];
+  char call[600], keep[600];
   ShimKernel *kernel = malloc(sizeof *kernel);
+  MAY_FAIL();
   snprintf(call, sizeof call, "shim_call_%s", name);
-  void *addresses[] = {dlsym(module, call), dlsym(module, "shim_begin")};
-  if (!kernel || !addresses[0] || !addresses[1]) return NOT_FOUND;
+  snprintf(keep, sizeof keep, "shim_keep_%s", name);
+  void *addresses[] = {dlsym(module, call), dlsym(module, keep), dlsym(module, "shim_begin")};
+  if (!kernel || !addresses[0] || !addresses[1] || !addresses[2]) return NOT_FOUND;
   memcpy(&kernel->call, &addresses[0], sizeof addresses[0]);
-  memcpy(&kernel->begin, &addresses[1], sizeof addresses[1]);
+  memcpy(&kernel->keep, &addresses[1], sizeof addresses[1]);
+  memcpy(&kernel->begin, &addresses[2], sizeof addresses[2]);
   return *function = kernel, GOOD;
 }
 
 int cuFuncSetAttribute(void *function, int attribute, int value) {
+  MAY_FAIL();
   (void)function;
   return attribute == 8 && value <= 227 << 10 ? GOOD : INVALID;
 }
@@ -190,42 +211,59 @@ static void compare(const Block *block) {
   shim_die("a race: byte %zu of %zu at %p hangs on the order of threads", at, block->bytes, (void *)block->data);
 }
 
-typedef void Runner(const ShimKernel *kernel, void **arguments, unsigned blocks, unsigned threads, unsigned shared_bytes,
-                    int backwards);
-
-static int launch(Runner *runner, const ShimKernel *kernel, void **arguments, unsigned grid, unsigned threads,
-                  unsigned shared_bytes) {
-  if (grid == 0 || shared_bytes > 227 << 10) return INVALID;
+void shim_twice(void (*work)(void *user, int backwards), void *user) {
   permit(1);
   for (int k = 0; k < MAX_BLOCKS; k++)
     if (blocks[k].pages) memcpy(blocks[k].before, blocks[k].data, blocks[k].bytes);
-  runner(kernel, arguments, grid, threads, shared_bytes, 0);
+  work(user, 0);
   for (int k = 0; k < MAX_BLOCKS; k++) {
     if (!blocks[k].pages) continue;
     memcpy(blocks[k].after, blocks[k].data, blocks[k].bytes);
     memcpy(blocks[k].data, blocks[k].before, blocks[k].bytes);
   }
-  runner(kernel, arguments, grid, threads, shared_bytes, 1);
+  work(user, 1);
   for (int k = 0; k < MAX_BLOCKS; k++)
     if (blocks[k].pages) compare(&blocks[k]);
   permit(0);
+}
+
+typedef void Runner(const ShimKernel *kernel, void **arguments, unsigned blocks, unsigned threads, unsigned shared_bytes,
+                    int backwards);
+typedef struct Launch {
+  Runner *runner;
+  const ShimKernel *kernel;
+  void **arguments;
+  unsigned grid, threads, shared_bytes;
+} Launch;
+
+static void run_launch(void *user, int backwards) {
+  const Launch *own = user;
+  own->runner(own->kernel, own->arguments, own->grid, own->threads, own->shared_bytes, backwards);
+}
+
+static int launch(Launch own) {
+  if (own.grid == 0 || own.shared_bytes > 227 << 10) return INVALID;
+  shim_twice(run_launch, &own);
   return GOOD;
 }
 
 int cuLaunchKernel(void *function, unsigned grid_x, unsigned grid_y, unsigned grid_z, unsigned block_x, unsigned block_y,
                    unsigned block_z, unsigned shared_bytes, void *stream, void **arguments, void **extra) {
+  MAY_FAIL();
   if (grid_y * grid_z * block_y * block_z != 1 || stream != blocks || extra) return INVALID;
-  return launch(shim_run, function, arguments, grid_x, block_x, shared_bytes);
+  return launch((Launch){shim_run, function, arguments, grid_x, block_x, shared_bytes});
 }
 
 int cuLaunchCooperativeKernel(void *function, unsigned grid_x, unsigned grid_y, unsigned grid_z, unsigned block_x,
                               unsigned block_y, unsigned block_z, unsigned shared_bytes, void *stream, void **arguments) {
+  MAY_FAIL();
   if (grid_y * grid_z * block_y * block_z != 1 || stream != blocks || grid_x > SHIM_TOGETHER) return INVALID;
-  return launch(shim_run_together, function, arguments, grid_x, block_x, shared_bytes);
+  return launch((Launch){shim_run_together, function, arguments, grid_x, block_x, shared_bytes});
 }
 
 /* More than one of the only processor, so that blocks do wait for each other. */
 int cuOccupancyMaxActiveBlocksPerMultiprocessor(int *count, void *function, int threads, size_t shared_bytes) {
+  MAY_FAIL();
   (void)function, (void)threads, (void)shared_bytes;
   return *count = 3, GOOD;
 }

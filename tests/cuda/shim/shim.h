@@ -4,7 +4,8 @@
  *
  * compile.c takes CUDA C to the host's C++ compiler (device.hpp says what its words mean); driver.c keeps memory of the
  * device apart, so that the host cannot touch it; block.c runs a block's threads as fibres. What it finds wrong (a race, a
- * barrier that some threads never reach, an access outside of memory) ends the program with a message. */
+ * barrier that some threads never reach, an access outside of memory) ends the program with a message. graph.c keeps launches
+ * for later; SHIM_FAIL names functions of the driver that fail. */
 #ifndef SHIM_H
 #define SHIM_H
 
@@ -24,6 +25,7 @@ typedef struct Shim {
 
 typedef struct ShimKernel {
   void (*call)(void **arguments);
+  void **(*keep)(void **arguments);    /* a copy of them, to be freed */
   unsigned char *(*begin)(Shim *shim); /* gives the block's shared memory */
 } ShimKernel;
 
@@ -34,6 +36,16 @@ void shim_run(const ShimKernel *kernel, void **arguments, unsigned blocks, unsig
 enum { SHIM_TOGETHER = 4 }; /* at most so many */
 void shim_run_together(const ShimKernel *kernel, void **arguments, unsigned blocks, unsigned threads, unsigned shared_bytes,
                        int backwards);
+
+/* driver.c: does something twice, from the same memory; the second time backwards. It must leave the same bits. */
+void shim_twice(void (*work)(void *user, int backwards), void *user);
+/* Whether a test lets this function of the driver fail: they stand in SHIM_FAIL, between commas. */
+int shim_fails(const char *function);
+enum { SHIM_GOOD = 0, SHIM_INVALID = 1, SHIM_NO_MEMORY = 2, SHIM_NOT_FOUND = 500 };
+#define MAY_FAIL()                                                                                                         \
+  do {                                                                                                                     \
+    if (shim_fails(__func__)) return SHIM_NO_MEMORY;                                                                       \
+  } while (0)
 void shim_die(const char *format, ...) __attribute__((format(printf, 1, 2), noreturn));
 
 #endif
