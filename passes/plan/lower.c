@@ -140,8 +140,9 @@ static FoldOp folder_of(Op op) {
 }
 
 static double fold_neutral(FoldOp op, Dtype dtype) {
-  double largest = dtype == F32 ? INFINITY : dtype == BOOL ? 1 : INT32_MAX;
-  double smallest = dtype == F32 ? -INFINITY : dtype == BOOL ? 0 : INT32_MIN;
+  /* (double): beside a float the other arm would be rounded to one */
+  double largest = dtype == F32 ? INFINITY : dtype == BOOL ? 1 : (double)INT32_MAX;
+  double smallest = dtype == F32 ? -INFINITY : dtype == BOOL ? 0 : (double)INT32_MIN;
   return op == FOLDER_MAX ? smallest : op == FOLDER_MIN ? largest : 0;
 }
 
