@@ -110,12 +110,15 @@ static bool make_cuda(Compile *compile, Text *bytes, Failure *failure) {
   return true;
 }
 
-/* What was made last: for GPUs that are not yet. */
+/* Nothing but PTX is compiled for it. */
 static bool make_ptx(Compile *compile, Text *bytes, Failure *failure) {
-  (void)failure;
-  const Text *ptx = &compile->cuda.images.items[compile->cuda.images.count - 1].bytes;
-  text_add_bytes(bytes, ptx->bytes, ptx->length);
-  return true;
+  const Program *program = &compile->program;
+  Text log = {0};
+  bool good = cuda_compile_ptx(program->module, program->plans, program->module->entries.count, compile->settings->gpu,
+                               &log, bytes, failure);
+  if (good && compile->settings->verbose && log.bytes) fputs(log.bytes, stderr);
+  text_free(&log);
+  return good;
 }
 
 static bool make_svg(Compile *compile, Text *bytes, Failure *failure) {
@@ -139,7 +142,7 @@ static const Kind kinds[] = {
     {"o", PASS_COUNT, true, HAS_CODE, true, make_object},  {"a", PASS_COUNT, true, HAS_CODE, true, make_static},
     {"so", PASS_COUNT, true, HAS_CODE, true, make_shared}, {"h", PASS_COUNT, false, ANY, false, make_header},
     {"ll", PASS_COUNT, false, HAS_CODE, false, make_llvm}, {"s", PASS_COUNT, false, HAS_CODE, false, make_assembly},
-    {"cu", PASS_COUNT, false, CUDA, false, make_cuda},     {"ptx", PASS_COUNT, false, CUDA | HAS_CODE, false, make_ptx},
+    {"cu", PASS_COUNT, false, CUDA, false, make_cuda},     {"ptx", PASS_COUNT, false, CUDA, false, make_ptx},
     {"graph", PASS_dead, false, ANY, false, make_graph},   {"plan", PASS_COUNT, false, ANY, false, make_plan},
     {"dot", PASS_dead, false, ANY, false, make_dot},       {"svg", PASS_dead, false, ANY, false, make_svg},
     {"html", PASS_COUNT, false, ANY, false, make_page},

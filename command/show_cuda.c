@@ -11,7 +11,7 @@
 /* Once for each kind of GPU: its machine code comes in parts. */
 static bool begins_kind(const CudaCode *code, int image) {
   const CudaImage *own = &code->images.items[image];
-  if (own->part == CUDA_ALL_PARTS) return false;
+  if (strncmp(own->architecture, "sm_", 3) != 0) return false;
   for (int k = 0; k < image; k++)
     if (strcmp(code->images.items[k].architecture, own->architecture) == 0) return false;
   return true;

@@ -178,7 +178,7 @@ static const nn_cuda_image *find_image(const nn_cuda_entry *entry, int part) {
   const nn_cuda_image *best = NULL;
   for (int k = 0; k < entry->nimages; k++) {
     const nn_cuda_image *image = &entry->images[k];
-    if (image->part >= 0 && image->part != part) continue;
+    if (image->part != part) continue;
     if (suits(image) > (best ? suits(best) : 0)) best = image;
   }
   return best;

@@ -31,7 +31,7 @@ typedef struct nn_cuda_image {
   const char *architecture; /* "sm_90a": machine code; "compute_90": PTX, which the driver compiles */
   const void *bytes;
   int64_t size;
-  int64_t part; /* of the kernels; -1: all of them */
+  int64_t part; /* which of the kernels */
 } nn_cuda_image;
 /* An argument is a field of the frame (bytes: 0), or a value of so many bytes to which that field points. */
 typedef struct nn_cuda_argument {

@@ -1,5 +1,6 @@
 /* From CUDA C to code for each kind of GPU that is asked for. NVRTC takes its time, so the source comes in parts, which are
- * compiled side by side; PTX, which costs less, stays whole. */
+ * compiled side by side, and each of them once for a kind: machine code is made of PTX, which is kept for GPUs that are not
+ * yet. That of sm_90a, with what Hopper alone can, would be of no use to them. */
 #include "codegen/cuda/cuda.h"
 #include "codegen/cuda/nvrtc.h"
 
@@ -26,8 +27,10 @@ static int capability_of(const char *architecture, bool *exact) {
 
 /* One program for NVRTC. */
 typedef struct Job {
-  const char *source;
-  CudaImage image;
+  const char *source, *architecture;
+  int part;
+  Text machine, ptx; /* the first is empty for "compute_90" */
+  bool keeps_ptx;
   Text log;
   Failure failure;
   bool good;
@@ -36,51 +39,79 @@ typedef struct Work {
   Nvrtc *nvrtc;
   const char *name;
   Vec(Job) jobs;
+  Job **order; /* what takes longest first, so that no thread ends long after the others */
   atomic_int next;
 } Work;
 
 /* ---- what is to be compiled ---- */
 
-static void add_job(Arena *arena, Work *work, const char *architecture, int part, const Text *source) {
-  Job job = {.source = source->bytes, .image = {.architecture = architecture, .part = part}};
-  PUSH(arena, &work->jobs, job);
+typedef struct Kind {
+  const char *architecture;
+  int capability;
+  bool machine, exact;
+} Kind;
+typedef Vec(Kind) Kinds;
+
+static bool read_kinds(Arena *arena, const char *list, Kinds *kinds, Failure *failure) {
+  for (; *list; list += *list == ',') {
+    size_t length = strcspn(list, ",");
+    Kind kind = {.architecture = arena_format(arena, "%.*s", (int)length, list)};
+    kind.capability = capability_of(kind.architecture, &kind.exact);
+    kind.machine = strncmp(kind.architecture, "sm_", 3) == 0;
+    if (kind.capability == 0)
+      return fail(failure, EXIT_INPUT, "--gpu: '%.100s' is no kind of GPU; such are sm_80, sm_90a, compute_90",
+                  kind.architecture);
+    if (kind.capability < OLDEST)
+      return fail(failure, EXIT_INPUT, "--gpu: '%.100s' is too old: kernels copy as GPUs from sm_%d on can",
+                  kind.architecture, OLDEST);
+    PUSH(arena, kinds, kind);
+    list += length;
+  }
+  return kinds->count > 0 || fail(failure, EXIT_INPUT, "--gpu: no kind of GPU is named");
 }
 
-/* Machine code for each kind of GPU, part by part; then PTX of the highest, for GPUs that are not yet. */
-static bool list_jobs(const Module *module, const CudaSource *source, const char *list, Work *work, Failure *failure) {
-  int highest = 0;
-  while (*list) {
-    size_t length = strcspn(list, ",");
-    const char *architecture = arena_format(module->arena, "%.*s", (int)length, list);
-    bool exact;
-    int capability = capability_of(architecture, &exact);
-    if (capability == 0)
-      return fail(failure, EXIT_INPUT, "--gpu: '%.100s' is no kind of GPU; such are sm_80, sm_90a, compute_90",
-                  architecture);
-    if (capability < OLDEST)
-      return fail(failure, EXIT_INPUT, "--gpu: '%.100s' is too old: kernels copy as GPUs from sm_%d on can", architecture,
-                  OLDEST);
-    bool machine = strncmp(architecture, "sm_", 3) == 0;
-    for (int k = 0; machine && k < source->parts.count; k++)
-      add_job(module->arena, work, architecture, k, &source->parts.items[k]);
-    if (!machine) add_job(module->arena, work, architecture, CUDA_ALL_PARTS, &source->text);
-    highest = MAX(highest, capability);
-    list += length + (list[length] == ',');
+/* The highest whose PTX suits later GPUs; -1: none. */
+static int lasting_kind(const Kinds *kinds) {
+  int best = -1;
+  for (int k = 0; k < kinds->count; k++)
+    if (!kinds->items[k].exact && (best < 0 || kinds->items[k].capability > kinds->items[best].capability)) best = k;
+  return best;
+}
+
+/* Part by part for each kind. */
+static void list_jobs(const Module *module, const CudaSource *source, const Kinds *kinds, Work *work) {
+  int lasting = lasting_kind(kinds);
+  for (int k = 0; k < kinds->count; k++) {
+    for (int part = 0; part < source->parts.count; part++) {
+      Job job = {.source = source->parts.items[part].bytes,
+                 .architecture = kinds->items[k].architecture,
+                 .part = part,
+                 .keeps_ptx = k == lasting || !kinds->items[k].machine};
+      PUSH(module->arena, &work->jobs, job);
+    }
   }
-  if (highest == 0) return fail(failure, EXIT_INPUT, "--gpu: no kind of GPU is named");
-  add_job(module->arena, work, arena_format(module->arena, "compute_%d", highest), CUDA_ALL_PARTS, &source->text);
-  return true;
 }
 
 /* ---- compiling side by side ---- */
+
+static int by_length(const void *a, const void *b) {
+  size_t own = strlen((*(Job *const *)a)->source), other = strlen((*(Job *const *)b)->source);
+  return (own < other) - (own > other);
+}
+
+static void order_jobs(Arena *arena, Work *work) {
+  work->order = NEW_ARRAY(arena, Job *, work->jobs.count);
+  for (int k = 0; k < work->jobs.count; k++) work->order[k] = &work->jobs.items[k];
+  qsort(work->order, (size_t)work->jobs.count, sizeof *work->order, by_length);
+}
 
 static void *run_jobs(void *own) {
   Work *work = own;
   int taken;
   while ((taken = atomic_fetch_add(&work->next, 1)) < work->jobs.count) {
-    Job *job = &work->jobs.items[work->jobs.count - 1 - taken]; /* the last one takes longest */
-    job->good = nvrtc_compile(work->nvrtc, work->name, job->source, job->image.architecture, &job->image.bytes, &job->log,
-                              &job->failure);
+    Job *job = work->order[taken];
+    job->good = nvrtc_compile(work->nvrtc, work->name, job->source, job->architecture, &job->machine,
+                              job->keeps_ptx ? &job->ptx : NULL, &job->log, &job->failure);
   }
   return NULL;
 }
@@ -94,36 +125,67 @@ static void run_work(Work *work) {
   for (int k = 0; k < count; k++) pthread_join(threads[k], NULL);
 }
 
+static void add_image(const Module *module, CudaCode *code, const char *architecture, const Job *job, Text bytes) {
+  CudaImage image = {.architecture = architecture, .part = job->part, .bytes = bytes};
+  if (bytes.length > 0) PUSH(module->arena, &code->images, image);
+}
+
 /* The first that failed tells why. */
 static bool take_images(const Module *module, Work *work, Text *log, CudaCode *code, Failure *failure) {
   bool good = true;
   for (int k = 0; k < work->jobs.count; k++) {
     Job *job = &work->jobs.items[k];
+    bool exact;
+    const char *compute = arena_format(module->arena, "compute_%d", capability_of(job->architecture, &exact));
     if (!job->good && good) good = fail(failure, job->failure.code, "%s", job->failure.message);
     if (log && job->log.bytes) text_add(log, "%s", job->log.bytes);
     text_free(&job->log);
-    PUSH(module->arena, &code->images, job->image);
+    add_image(module, code, job->architecture, job, job->machine);
+    add_image(module, code, compute, job, job->ptx);
   }
   return good;
+}
+
+/* ---- what others call ---- */
+
+static const char *kinds_named(const char *architectures) {
+  return architectures ? architectures : cuda_default_architectures;
+}
+
+static Nvrtc *open_nvrtc(const char *architectures, Arena *arena, Kinds *kinds, Failure *failure) {
+  return read_kinds(arena, kinds_named(architectures), kinds, failure) ? nvrtc_open(arena, failure) : NULL;
 }
 
 bool cuda_compile(const Module *module, Plan *const *plans, int count, const char *architectures, Text *log, CudaCode *code,
                   Failure *failure) {
   *code = (CudaCode){0};
-  Arena *arena = arena_new();
-  Work work = {.nvrtc = nvrtc_open(arena, failure), .name = arena_format(arena, "%s.cu", module->name)};
-  bool good = work.nvrtc != NULL;
-  if (good) {
-    code->source = cuda_print(module, plans, count);
-    good = list_jobs(module, &code->source, architectures ? architectures : cuda_default_architectures, &work, failure);
-  }
-  if (good) {
-    run_work(&work);
-    good = take_images(module, &work, log, code, failure);
-  }
+  Arena *arena = module->arena;
+  Kinds kinds = {0};
+  Work work = {.nvrtc = open_nvrtc(architectures, arena, &kinds, failure)};
+  if (!work.nvrtc) return false;
+  work.name = arena_format(arena, "%s.cu", module->name);
+  code->source = cuda_print(module, plans, count);
+  list_jobs(module, &code->source, &kinds, &work);
+  order_jobs(arena, &work);
+  run_work(&work);
+  bool good = take_images(module, &work, log, code, failure);
   nvrtc_close(work.nvrtc);
-  arena_free(arena);
   if (!good) cuda_free(code);
+  return good;
+}
+
+bool cuda_compile_ptx(const Module *module, Plan *const *plans, int count, const char *architectures, Text *log, Text *ptx,
+                      Failure *failure) {
+  Kinds kinds = {0};
+  Nvrtc *nvrtc = open_nvrtc(architectures, module->arena, &kinds, failure);
+  if (!nvrtc) return false;
+  int lasting = lasting_kind(&kinds);
+  const Kind *kind = &kinds.items[MAX(lasting, 0)];
+  CudaSource source = cuda_print(module, plans, count);
+  bool good = nvrtc_compile(nvrtc, arena_format(module->arena, "%s.cu", module->name), source.text.bytes,
+                            kind->architecture, NULL, ptx, log, failure);
+  cuda_source_free(&source);
+  nvrtc_close(nvrtc);
   return good;
 }
 

@@ -261,14 +261,18 @@ static int count_parts(const Contract *contract) {
 static void print_put_sums(const Contract *contract, int parts) {
   Print *print = contract->print;
   const Side *rows = &contract->side[0], *columns = &contract->side[1];
+  bool wide = columns->each % WIDE == 0 && !columns->in_fold; /* then WIDE neighbours are one thread's */
+  const char *place = arena_format(print->arena, "tiles[(%s%s) * %d + %s]", own_text(contract, rows, "i"),
+                                   parts > 1 ? arena_format(print->arena, " - part * %d", rows->reach / parts) : "",
+                                   columns->reach + SUMS_PAD, own_text(contract, columns, "j"));
   if (parts > 1) print_open(print, "if (row_thread / %d == part)", ACROSS / parts);
   print_line(print, "#pragma unroll");
   print_line(print, "for (int i = 0; i < %d; i++)", rows->each);
   print_line(print, "#pragma unroll");
-  print_line(print, "  for (int j = 0; j < %d; j++) tiles[(%s%s) * %d + %s] = sum[i][j];", columns->each,
-             own_text(contract, rows, "i"),
-             parts > 1 ? arena_format(print->arena, " - part * %d", rows->reach / parts) : "", columns->reach + SUMS_PAD,
-             own_text(contract, columns, "j"));
+  if (wide)
+    print_line(print, "  for (int j = 0; j < %d; j += %d) put_16(&%s, &sum[i][j]);", columns->each, WIDE, place);
+  else
+    print_line(print, "  for (int j = 0; j < %d; j++) %s = sum[i][j];", columns->each, place);
   if (parts > 1) print_close(print);
 }
 
@@ -283,7 +287,8 @@ static void print_results(const Contract *contract) {
   else
     print_put_sums(contract, parts);
   print_barrier(print);
-  print_some(print);
+  print_some(print, (double)(some * columns->reach) / CUDA_THREADS,
+             1 + count_loads(print->stage, print->stage->after, print->stage->scalars.count));
   print_open(print, "for (int point = threadIdx.x; point < %d; point += %d)", some * columns->reach, CUDA_THREADS);
   print_line(print, "const %s row = first_row + %spoint / %d, column = first_column + point %% %d;", print->index,
              parts > 1 ? arena_format(print->arena, "part * %d + ", some) : "", columns->reach, columns->reach);

@@ -34,10 +34,9 @@ typedef struct CudaSource {
 } CudaSource;
 
 /* Code for one kind of GPU ("sm_90a", a cubin) or for all later ones ("compute_90", PTX). */
-enum { CUDA_ALL_PARTS = -1 };
 typedef struct CudaImage {
   const char *architecture;
-  int part; /* of the source, or CUDA_ALL_PARTS */
+  int part; /* of the source */
   Text bytes;
 } CudaImage;
 typedef struct CudaCode {
@@ -49,11 +48,14 @@ typedef struct CudaCode {
 CudaSource cuda_print(const Module *module, Plan *const *plans, int count);
 void cuda_source_free(CudaSource *source);
 
-/* Compiles by NVRTC for a list of architectures, "sm_80,sm_90a,sm_120", and adds PTX for the last that allows it. `log`
- * gets what NVRTC says of each kernel, if it is not NULL. */
+/* Compiles by NVRTC for a list of architectures, "sm_80,sm_90a,sm_120" (NULL: a default), and adds PTX of the highest that is
+ * of use to later GPUs (sm_90a's is not). `log` gets what NVRTC says of each kernel, if it is not NULL. */
 bool cuda_compile(const Module *module, Plan *const *plans, int count, const char *architectures, Text *log, CudaCode *code,
                   Failure *failure);
 void cuda_free(CudaCode *code);
+/* That PTX alone, of all kernels in one text; where no kind's suits later GPUs, the first one's. */
+bool cuda_compile_ptx(const Module *module, Plan *const *plans, int count, const char *architectures, Text *log, Text *ptx,
+                      Failure *failure);
 typedef struct CudaUsage {
   int64_t registers, spilled; /* of a thread; bytes of a thread */
 } CudaUsage;

@@ -53,6 +53,15 @@ const char *span_product(Print *print, const int *loops, int count) {
   return dims_product(print, product, arena_format(print->arena, "%lld", (long long)constant));
 }
 
+double most_points(const Print *print, const int *loops, int count) {
+  double points = 1;
+  for (int k = 0; k < count; k++) {
+    const Loop *loop = &print->stage->loops[loops[k]];
+    points *= (double)(loops[k] < print->kernel->ntasks ? MIN(loop->tile, loop->extent->high) : loop->extent->high);
+  }
+  return points;
+}
+
 int loops_in_order(int from, int to, int last, int *order) {
   int count = 0;
   for (int k = from; k < to; k++)

@@ -14,10 +14,11 @@
 
 enum { WARP = 32, WARPS = CUDA_THREADS / WARP };
 
-/* Opens a loop of all threads over the points of these loops, and declares them. */
-static void open_points(Print *print, const int *loops, int count) {
+/* Opens a loop of all threads over the points of these loops, and declares them. `unrolls` where it is the innermost one. */
+static void open_points(Print *print, const int *loops, int count, bool unrolls) {
   const char *points = span_product(print, loops, count);
-  print_some(print);
+  double turns = most_points(print, loops, count) / CUDA_THREADS;
+  print_some(print, unrolls ? turns : 1, count_loads(print->stage, 0, print->stage->scalars.count));
   print_open(print, "for (%s point = threadIdx.x; point < %s; point += %d)", print->index, points, CUDA_THREADS);
   print_loops(print, "point", loops, count);
 }
@@ -27,7 +28,7 @@ static void open_points(Print *print, const int *loops, int count) {
 void print_each(Print *print) {
   const Stage *stage = print->stage;
   int order[MAX_LOOPS], count = loops_in_order(0, stage->nkept, stage->vector, order);
-  open_points(print, order, count);
+  open_points(print, order, count, true);
   print_scalars(print, 0, stage->scalars.count);
   print_stores(print);
   print_close(print);
@@ -53,7 +54,7 @@ static void print_fold_points(Print *print, const char *start, int step, const i
     const char *class = folder_class(print, &stage->folders.items[k]);
     print_line(print, "%s::Value found_%d = %s::none();", class, k, class);
   }
-  print_some(print);
+  print_some(print, most_points(print, folds, nfolds) / step, count_loads(stage, 0, stage->after));
   print_open(print, "for (%s fold = %s; fold < %s; fold += %d)", print->index, start, span_product(print, folds, nfolds),
              step);
   print_loops(print, "fold", folds, nfolds);
@@ -95,19 +96,16 @@ typedef struct Folding {
 
 static Folding folding_of(const Print *print) {
   const Stage *stage = print->stage;
-  Folding own = {.points = 1, .each = 1};
+  Folding own = {0};
   own.nkept = loops_in_order(0, stage->nkept, stage->vector, own.kept);
   own.nfolds = loops_in_order(stage->nkept, stage->nloops, -1, own.folds); /* arguments of folds count in this order */
-  for (int k = 0; k < stage->nloops; k++) {
-    const Loop *loop = &stage->loops[k];
-    double extent = (double)(k < print->kernel->ntasks ? MIN(loop->tile, loop->extent->high) : loop->extent->high);
-    *(k < stage->nkept ? &own.points : &own.each) *= extent;
-  }
+  own.points = most_points(print, own.kept, own.nkept);
+  own.each = most_points(print, own.folds, own.nfolds);
   return own;
 }
 
 static void print_fold_by_thread(Print *print, const Folding *own) {
-  open_points(print, own->kept, own->nkept);
+  open_points(print, own->kept, own->nkept, false);
   print_fold_points(print, "0", 1, own->folds, own->nfolds);
   print_folded(print, "", "");
   print_fold_end(print, "");
@@ -168,7 +166,8 @@ void print_scatter(Print *print) {
   int kept[MAX_LOOPS], folds[MAX_LOOPS];
   int nkept = loops_in_order(0, stage->nkept, stage->vector, kept);
   int nfolds = loops_in_order(stage->nkept, stage->nloops, -1, folds);
-  open_points(print, kept, nkept);
+  open_points(print, kept, nkept, false);
+  print_some(print, most_points(print, folds, nfolds), count_loads(stage, 0, stage->scalars.count));
   print_open(print, "for (%s fold = 0; fold < %s; fold++)", print->index, span_product(print, folds, nfolds));
   print_loops(print, "fold", folds, nfolds);
   print_scalars(print, 0, stage->scalars.count);
@@ -186,7 +185,7 @@ void print_scatter(Print *print) {
 static void open_lines(Print *print) {
   int order[MAX_LOOPS], line = print->stage->nkept - 1;
   int vector = print->stage->vector < line ? print->stage->vector : -1;
-  open_points(print, order, loops_in_order(0, line, vector, order));
+  open_points(print, order, loops_in_order(0, line, vector, order), false);
 }
 
 void print_cumsum(Print *print) {
@@ -196,6 +195,7 @@ void print_cumsum(Print *print) {
   const Store *store = &stage->stores.items[0];
   open_lines(print);
   print_line(print, "%s sum = 0;", type_text_of(dtype));
+  print_some(print, most_points(print, &line, 1), count_loads(stage, 0, stage->scalars.count));
   print_open(print, "for (%s %s = 0; %s < %s; %s++)", print->index, print->loops[line], print->loops[line],
              loop_span(print, line), print->loops[line]);
   print_scalars(print, 0, stage->scalars.count);
@@ -210,11 +210,12 @@ void print_sort(Print *print) {
   int line = stage->nkept - 1, order[MAX_LOOPS], count = loops_in_order(0, stage->nkept, line, order);
   const Store *store = &stage->stores.items[0];
   const char *name = print->loops[line], *type = type_text_of(stage->scalars.items[store->value].dtype);
-  open_points(print, order, count);
+  open_points(print, order, count, false);
   print_scalars(print, 0, stage->scalars.count);
   print_line(print, "const %s key = s%d;", type, store->value);
   print_line(print, "const %s own = %s;", print->index, name);
   print_line(print, "%s rank = 0;", print->index);
+  print_some(print, most_points(print, &line, 1), count_loads(stage, 0, stage->scalars.count));
   print_open(print, "for (%s other = 0; other < %s; other++)", print->index, loop_span(print, line));
   print_line(print, "const %s %s = other;", print->index, name);
   print_scalars(print, 0, stage->scalars.count);

@@ -108,14 +108,24 @@ static void read_log(Nvrtc *nvrtc, NvrtcProgram *program, Text *log) {
   free(bytes);
 }
 
-static bool read_code(Nvrtc *nvrtc, NvrtcProgram *program, bool machine, Text *bytes) {
+static bool read_code(NvrtcProgram *program, int (*size_of)(NvrtcProgram *, size_t *), int (*get)(NvrtcProgram *, char *),
+                      Text *bytes) {
   size_t size = 0;
-  int code = machine ? nvrtc->cubin_size(program, &size) : nvrtc->ptx_size(program, &size);
-  if (code != 0 || size == 0) return false;
+  if (size_of(program, &size) != 0 || size == 0) return false;
   char *own = malloc(size);
-  bool good = own && (machine ? nvrtc->cubin(program, own) : nvrtc->ptx(program, own)) == 0;
-  if (good) text_add_bytes(bytes, own, machine ? size : size - 1); /* PTX ends in a zero */
+  bool good = own && get(program, own) == 0;
+  if (good) text_add_bytes(bytes, own, size);
   free(own);
+  return good;
+}
+
+static bool read_machine(Nvrtc *nvrtc, NvrtcProgram *program, Text *machine) {
+  return !machine || read_code(program, nvrtc->cubin_size, nvrtc->cubin, machine);
+}
+
+static bool read_ptx(Nvrtc *nvrtc, NvrtcProgram *program, Text *ptx) {
+  bool good = !ptx || read_code(program, nvrtc->ptx_size, nvrtc->ptx, ptx);
+  if (good && ptx) ptx->length--; /* it ends in a zero */
   return good;
 }
 
@@ -129,8 +139,8 @@ static bool fail_compile(Nvrtc *nvrtc, const char *architecture, int code, const
   return fail(failure, EXIT_BUG, "NVRTC %d.%d for %s: %s: %.600s", major, minor, architecture, nvrtc->error(code), log);
 }
 
-bool nvrtc_compile(Nvrtc *nvrtc, const char *name, const char *source, const char *architecture, Text *bytes, Text *log,
-                   Failure *failure) {
+bool nvrtc_compile(Nvrtc *nvrtc, const char *name, const char *source, const char *architecture, Text *machine, Text *ptx,
+                   Text *log, Failure *failure) {
   NvrtcProgram *program = NULL;
   Arena *arena = arena_new();
   const char *options[] = {arena_format(arena, "--gpu-architecture=%s", architecture), "--fmad=false", "--std=c++17",
@@ -139,7 +149,8 @@ bool nvrtc_compile(Nvrtc *nvrtc, const char *name, const char *source, const cha
   int code = nvrtc->create(&program, source, name, 0, NULL, NULL);
   if (code == 0) code = nvrtc->compile(program, COUNT_OF(options), options);
   if (program) read_log(nvrtc, program, &said);
-  bool good = code == 0 && read_code(nvrtc, program, strncmp(architecture, "sm_", 3) == 0, bytes);
+  if (strncmp(architecture, "sm_", 3) != 0) machine = NULL;
+  bool good = code == 0 && read_machine(nvrtc, program, machine) && read_ptx(nvrtc, program, ptx);
   if (!good) fail_compile(nvrtc, architecture, code, said.bytes ? said.bytes : "", failure);
   if (log && said.bytes) text_add(log, "%s", said.bytes);
   if (program) nvrtc->destroy(&program);

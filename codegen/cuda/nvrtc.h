@@ -9,8 +9,9 @@ typedef struct Nvrtc Nvrtc;
  * the system's libraries. */
 Nvrtc *nvrtc_open(Arena *arena, Failure *failure);
 void nvrtc_close(Nvrtc *nvrtc); /* NULL is fine */
-/* "sm_90a" gives a cubin, "compute_90" PTX. What NVRTC says of registers and spills goes to `log` if that is not NULL. */
-bool nvrtc_compile(Nvrtc *nvrtc, const char *name, const char *source, const char *architecture, Text *bytes, Text *log,
-                   Failure *failure);
+/* "sm_90a" gives a cubin and PTX of that kind, "compute_90" PTX alone; `machine`, `ptx` and `log` get theirs if they are not
+ * NULL. The log is what NVRTC says of registers and spills. */
+bool nvrtc_compile(Nvrtc *nvrtc, const char *name, const char *source, const char *architecture, Text *machine, Text *ptx,
+                   Text *log, Failure *failure);
 
 #endif

@@ -183,6 +183,7 @@ DEVICE void fetch_16(float *to, const float *from) {
   const Four four = *(const Four *)from;
   to[0] = four.x, to[1] = four.y, to[2] = four.z, to[3] = four.w;
 }
+DEVICE void put_16(float *to, const float *from) { *(Four *)to = Four{from[0], from[1], from[2], from[3]}; }
 
 #ifndef SHIM
 /* From memory of the device to shared memory, past the registers; zeros where it is not inside. A group of copies, closed by

@@ -43,7 +43,8 @@ void print_dim(const Print *print, const Dim *dim, Text *out); /* by such names,
 void mention(const Dim *dim, bool *mentioned);                 /* marks the symbols in it */
 void print_line(Print *print, const char *format, ...) PRINTF_LIKE(2, 3);
 void print_open(Print *print, const char *format, ...) PRINTF_LIKE(2, 3); /* the line, " {", deeper */
-void print_some(Print *print);  /* a remark: the loop that follows is unrolled a little, not wholly */
+/* A remark: the loop that follows, of so many turns at most and loads in each, is unrolled a little, not wholly. */
+void print_some(Print *print, double turns, int loads);
 void print_block(Print *print); /* "{", deeper */
 void print_close(Print *print);
 void print_barrier(Print *print);
@@ -61,6 +62,7 @@ bool task_is_whole(const Loop *task); /* its tiles divide it: none is cut short 
 /* How many indices a loop has in this task. */
 const char *loop_span(Print *print, int loop);
 const char *span_product(Print *print, const int *loops, int count);
+double most_points(const Print *print, const int *loops, int count); /* of a task, at the bounds */
 /* Declares the loops, the last one running fastest, from a number: `value` is an expression. */
 void print_loops(Print *print, const char *value, const int *loops, int count);
 /* The loops from..to-1 in order, but `last` behind all others where it is one of them. Gives their number. */
@@ -75,6 +77,7 @@ bool indices_fit_int(const Plan *plan, const Kernel *kernel);
 const char *number_text(Print *print, Dtype dtype, double number);
 /* Declares scalars from..to-1. */
 void print_scalars(Print *print, int from, int to);
+int count_loads(const Stage *stage, int from, int to); /* among scalars from..to-1 */
 void print_stores(Print *print);
 const char *store_open(Print *print, const Store *store); /* "if (wanted) " before a store into a result, or "" */
 

@@ -107,6 +107,12 @@ const char *store_open(Print *print, const Store *store) {
   return arena_format(print->arena, "if (%s) ", buffer_text(print, store->access.buffer));
 }
 
+int count_loads(const Stage *stage, int from, int to) {
+  int loads = 0;
+  for (int k = from; k < to; k++) loads += stage->scalars.items[k].op == SCALAR_LOAD;
+  return loads;
+}
+
 void print_stores(Print *print) {
   for (int k = 0; k < print->stage->stores.count; k++) {
     const Store *store = &print->stage->stores.items[k];

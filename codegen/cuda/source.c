@@ -34,8 +34,13 @@ void print_open(Print *print, const char *format, ...) {
   print->depth++;
 }
 
-/* The compiler would unroll whatever has constant ends, which takes it long and the kernel many registers. */
-void print_some(Print *print) { print_line(print, "#pragma unroll 4"); }
+/* Left alone the compiler unrolls whatever has constant ends, which takes it long and the kernel many registers. What pays is
+ * that a thread waits for several loads at once, as far as the loop has turns for that. */
+void print_some(Print *print, double turns, int loads) {
+  enum { LOADS = 4 };
+  double wanted = loads > 1 ? (LOADS + loads - 1) / loads : LOADS;
+  print_line(print, "#pragma unroll %d", (int)MAX(MIN(wanted, turns), 1));
+}
 
 void print_block(Print *print) {
   print_line(print, "{");

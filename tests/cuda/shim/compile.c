@@ -74,7 +74,7 @@ int nvrtcCompileProgram(Source *program, int noptions, const char *const *option
   fprintf(file, "#include \"%s\"\n%s", SHIM_DEVICE_HEADER, program->text);
   write_calls(file, program->text);
   fclose(file);
-  snprintf(command, sizeof command, "c++ -std=c++17 -w -O1 -ffp-contract=off -shared -fPIC -o %s %s", code, source);
+  snprintf(command, sizeof command, "c++ -std=c++17 -w -Og -ffp-contract=off -shared -fPIC -o %s %s", code, source);
   int failed = system(command) != 0 || read_code(program, code) != 0;
   unlink(source);
   unlink(code);

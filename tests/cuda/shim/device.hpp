@@ -4,9 +4,7 @@
 #include <stddef.h>
 #include <string.h>
 
-#include <deque>
 #include <utility>
-#include <vector>
 
 #define __global__
 #define __device__
@@ -36,32 +34,41 @@ alignas(64) unsigned char shared[228 << 10];
 static inline void __syncthreads() { shim->barrier(); }
 static inline void grid_barrier(unsigned *) { shim->grid_barrier(); }
 
-// Copies are done when they are waited for, as late as a GPU might.
+// Copies are done when they are waited for, as late as a GPU might. Those under way are in order, behind each other.
 struct ShimCopy { float *to; const float *from; int count; bool inside; };
-struct ShimCopies { std::deque<std::vector<ShimCopy>> groups; std::vector<ShimCopy> open; };
+struct ShimCopies { ShimCopy copy[256]; int end[16], copies, groups; }; // where each closed group ends
 static ShimCopies shim_copies[4 * 1024]; // of the blocks that may be under way at the same time
 static inline ShimCopies *shim_own_copies() { return &shim_copies[shim->block.x % 4 * 1024 + shim->thread.x]; }
-static inline void shim_copy(float *to, const float *from, int count, bool inside) {
+static void shim_copy(float *to, const float *from, int count, bool inside) {
+  ShimCopies *own = shim_own_copies();
   if ((size_t)to % (4 * count) != 0 || (inside && (size_t)from % (4 * count) != 0)) __builtin_trap(); // as a GPU does
-  shim_own_copies()->open.push_back({to, from, count, inside});
+  if (own->copies == sizeof own->copy / sizeof *own->copy) __builtin_trap();
+  own->copy[own->copies++] = {to, from, count, inside};
 }
 static inline void copy_4(float *to, const float *from, bool inside) { shim_copy(to, from, 1, inside); }
 static inline void copy_16(float *to, const float *from, bool inside) { shim_copy(to, from, 4, inside); }
 static inline void copies_commit() {
   ShimCopies *own = shim_own_copies();
-  own->groups.push_back(std::move(own->open));
-  own->open.clear();
+  if (own->groups == sizeof own->end / sizeof *own->end) __builtin_trap();
+  own->end[own->groups++] = own->copies;
 }
-template <int pending> static inline void copies_wait() {
+static void shim_wait(int pending) {
   ShimCopies *own = shim_own_copies();
-  for (; own->groups.size() > pending; own->groups.pop_front())
-    for (const ShimCopy &copy : own->groups.front())
-      for (int k = 0; k < copy.count; k++) copy.to[k] = copy.inside ? copy.from[k] : 0;
+  const int done = own->groups - pending;
+  if (done <= 0) return;
+  const int end = own->end[done - 1];
+  for (const ShimCopy *copy = own->copy; copy < own->copy + end; copy++)
+    for (int k = 0; k < copy->count; k++) copy->to[k] = copy->inside ? copy->from[k] : 0;
+  memmove(own->copy, own->copy + end, (own->copies - end) * sizeof *own->copy);
+  own->copies -= end;
+  for (int k = done; k < own->groups; k++) own->end[k - done] = own->end[k] - end;
+  own->groups = pending;
 }
+template <int pending> static inline void copies_wait() { shim_wait(pending); }
 
 extern "C" unsigned char *shim_begin(Shim *own) {
   shim = own;
-  for (ShimCopies &copies : shim_copies) copies = ShimCopies();
+  for (ShimCopies &copies : shim_copies) copies.copies = copies.groups = 0;
   return shared;
 }
 
