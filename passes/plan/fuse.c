@@ -432,7 +432,7 @@ static int common_leading(const Plan *plan, const Stage *a, const Stage *b, int 
     const Stage *writer = side == 0 ? a : b, *other = side == 0 ? b : a;
     for (int k = 0; k < writer->stores.count; k++) {
       Id buffer = writer->stores.items[k].access.buffer;
-      if (!loads_from(other, buffer) && !stores_to(other, buffer)) continue;
+      if (!loads_from(other, buffer) && (!stores_to(other, buffer) || write_parts(writer, other, buffer))) continue;
       *related = true;
       t = MIN(leading_in(plan, writer, buffer, t), leading_in(plan, other, buffer, t));
     }

@@ -365,8 +365,10 @@ static int block_along(const Kernel *kernel, int loop) {
 
 static int64_t round_to_block(double value, int block) { return round_up((int64_t)(value < 1 ? 1 : value), block); }
 
-/* Uses leading loops as task loops, the outer ones index by index, until a task is small enough. */
+/* Uses leading loops as task loops, the outer ones index by index, until a task is small enough. One whose few rows take
+ * very long is cut along columns too: there may be one row. */
 static void choose_tasks(Kernel *kernel, const TargetCosts *costs) {
+  enum { LONG_TASK = 10 };
   double cycles = 0;
   int leading = kernel->ntasks;
   for (int k = 0; k < kernel->stages.count; k++) cycles += stage_cycles(&kernel->stages.items[k], 0);
@@ -379,8 +381,9 @@ static void choose_tasks(Kernel *kernel, const TargetCosts *costs) {
     if (each * block > 4 * costs->task_cycles) tile = block;
     kernel->tasks[loop].tile = (int)MIN(tile, kernel->tasks[loop].extent->high);
     kernel->ntasks = loop + 1;
-    if (kernel->tasks[loop].tile > 1) break;
-    cycles = each;
+    bool long_still = each * (double)kernel->tasks[loop].tile > LONG_TASK * costs->task_cycles;
+    if (kernel->tasks[loop].tile > 1 && !long_still) break;
+    cycles = each * (double)kernel->tasks[loop].tile;
   }
 }
 
