@@ -423,8 +423,11 @@ static int leading_in(const Plan *plan, const Stage *stage, Id buffer, int at_mo
   return at_most;
 }
 
+/* How stages are related: one reads what the other writes, or both write parts of one buffer. */
+enum { HANDED = 1, PARTS = 2 };
+
 /* How many leading loops two stages can share, given what they hand each other. */
-static int common_leading(const Plan *plan, const Stage *a, const Stage *b, int at_most, bool *related) {
+static int common_leading(const Plan *plan, const Stage *a, const Stage *b, int at_most, int *related) {
   at_most = MIN(at_most, MIN(a->nkept, b->nkept));
   int t = 0;
   while (t < at_most && a->loops[t].extent == b->loops[t].extent) t++;
@@ -432,8 +435,8 @@ static int common_leading(const Plan *plan, const Stage *a, const Stage *b, int 
     const Stage *writer = side == 0 ? a : b, *other = side == 0 ? b : a;
     for (int k = 0; k < writer->stores.count; k++) {
       Id buffer = writer->stores.items[k].access.buffer;
-      if (!loads_from(other, buffer) && (!stores_to(other, buffer) || write_parts(writer, other, buffer))) continue;
-      *related = true;
+      if (!loads_from(other, buffer) && !stores_to(other, buffer)) continue;
+      *related |= write_parts(writer, other, buffer) ? PARTS : HANDED;
       t = MIN(leading_in(plan, writer, buffer, t), leading_in(plan, other, buffer, t));
     }
   }
@@ -466,6 +469,14 @@ bool stage_stays_alone(const Stage *stage, int leading, const TargetCosts *costs
   return stage_cycles(stage, leading) > costs->alone_cycles;
 }
 
+/* Too short to be cut any further. */
+static bool are_short(const Fusion *fusion, const Group *group, int leading) {
+  for (int k = 0; k < group->stages.count; k++) {
+    if (stage_cycles(stage_of(fusion, group->stages.items[k]), leading) > fusion->costs->task_cycles) return false;
+  }
+  return true;
+}
+
 static bool stays_alone(const Fusion *fusion, const Group *group, int leading) {
   for (int k = 0; k < group->stages.count; k++) {
     if (stage_stays_alone(stage_of(fusion, group->stages.items[k]), leading, fusion->costs)) return true;
@@ -475,8 +486,7 @@ static bool stays_alone(const Fusion *fusion, const Group *group, int leading) {
 
 static bool try_join_groups(Fusion *fusion, int a, int b) {
   Group *first = &fusion->groups[a], *second = &fusion->groups[b];
-  bool related = false;
-  int leading = MIN(first->leading, second->leading);
+  int related = 0, leading = MIN(first->leading, second->leading);
   if (first->stages.count + second->stages.count > STAGES_LIMIT) return false;
   for (int j = 0; j < first->stages.count && leading > 0; j++) {
     for (int k = 0; k < second->stages.count && leading > 0; k++) {
@@ -486,6 +496,7 @@ static bool try_join_groups(Fusion *fusion, int a, int b) {
   }
   double bytes = first->shared_bytes + second->shared_bytes;
   if (leading == 0 || !related || bytes > (double)fusion->costs->shared_bytes) return false;
+  if (related == PARTS && (!are_short(fusion, first, leading) || !are_short(fusion, second, leading))) return false;
   if (stays_alone(fusion, first, leading) || stays_alone(fusion, second, leading)) return false;
   int contractions = first->contractions + second->contractions;
   if (fusion->costs->contractions > 0 && contractions > fusion->costs->contractions) return false;
