@@ -8,14 +8,17 @@ typedef struct ExternalFunction {
   const char *name;
   void (*address)(void);
 } ExternalFunction;
+/* Whose runtime is told of each access of memory; scratch is poisoned then. */
+typedef enum Sanitizer { SANITIZE_NONE, SANITIZE_ADDRESS, SANITIZE_THREAD, SANITIZER_COUNT } Sanitizer;
 typedef struct CodegenOptions {
   const char *cpus;   /* "native", an LLVM name ("x86-64-v3", "znver4", "x86-64"), or several with commas: every
                                 kernel is made for each, and chosen once at the entry, the most able first. NULL: native,
                                 or what suits the triple */
   const char *triple; /* NULL: the host's */
   uint64_t source_hash;
-  const char *compiler;              /* "nnc 0.1.0" */
-  bool debug_lines;                  /* -g */
+  const char *compiler; /* "nnc 0.1.0" */
+  bool debug_lines;     /* -g */
+  Sanitizer sanitize;
   bool shared;                       /* the object is for a .so: it exports nn_model too */
   const ExternalFunction *externals; /* for loading: what the code may call beside libc's; ends with NULL */
   const struct CudaCode *cuda;       /* the kernels, of the same plans; NULL: they are made for the processor */

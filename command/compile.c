@@ -345,6 +345,7 @@ static const Option options[] = {
     FLAG("no-fuse", 0, no_fuse, "compiles each op to a kernel of its own"),
     OPTION_MEMORY,
     TEXT("weights", 0, weights, "FILE", "builds a checkpoint's numbers (.safetensors) in: init then gives them"),
+    OPTION_SANITIZE,
     FLAG("debug", 'g', debug_lines, "puts the .nn lines into the object's debug information"),
     TEXT("dump", 0, dump, "PASS", "prints the graphs or plans after this pass"),
     TEXT("stop-after", 0, stop_after, "PASS", "stops there, and prints what was reached"),

@@ -225,6 +225,31 @@ static bool compile_cuda(const Program *program, const Settings *settings, Codeg
   return cuda_compile(program->module, program->plans, program->module->entries.count, settings->gpu, NULL, cuda, failure);
 }
 
+/* What sanitized code calls: there if this nnc was built with that sanitizer. NULL with a failure. */
+static const ExternalFunction *sanitizer_functions(Arena *arena, Sanitizer sanitizer, Failure *failure) {
+  enum { MOST = 4 };
+  static const struct {
+    const char *name, *flag, *functions[MOST];
+  } known[SANITIZER_COUNT] = {
+      [SANITIZE_ADDRESS] = {"AddressSanitizer",
+                            "address",
+                            {"__asan_loadN", "__asan_storeN", "__asan_poison_memory_region",
+                             "__asan_unpoison_memory_region"}},
+      [SANITIZE_THREAD] = {"ThreadSanitizer", "thread", {"__tsan_read_range", "__tsan_write_range"}}};
+  ExternalFunction *found = NEW_ARRAY(arena, ExternalFunction, MOST + 1);
+  for (int k = 0; k < MOST && known[sanitizer].functions[k]; k++) {
+    found[k].name = known[sanitizer].functions[k];
+    found[k].address = (void (*)(void))(uintptr_t)dlsym(RTLD_DEFAULT, found[k].name);
+    if (found[k].address) continue;
+    fail(failure, EXIT_ENVIRONMENT,
+         "--sanitize: this nnc was not built with %s, so it can't run such code; compile it to a .o and link that with "
+         "cc -fsanitize=%s",
+         known[sanitizer].name, known[sanitizer].flag);
+    return NULL;
+  }
+  return found;
+}
+
 /* From the cache, or compiled now and put there. */
 static Loaded *load_code(Program *program, const Settings *settings, const Cached *cached, Text *code, Failure *failure) {
   Arena *arena = arena_new();
@@ -232,14 +257,19 @@ static Loaded *load_code(Program *program, const Settings *settings, const Cache
   size_t length;
   Failure ignored = {0};
   const char *name = program->module->name;
-  Loaded *loaded =
-      cache_read(arena, cached, &kept, &length) ? codegen_load_code(name, kept, length, cuda_functions, &ignored) : NULL;
+  Sanitizer sanitizer = settings_sanitizer(settings);
+  const ExternalFunction *externals =
+      sanitizer ? sanitizer_functions(program->module->arena, sanitizer, failure) : cuda_functions;
+  Loaded *loaded = externals && cache_read(arena, cached, &kept, &length)
+                       ? codegen_load_code(name, kept, length, externals, &ignored)
+                       : NULL;
   arena_free(arena);
   if (loaded) {
     program_report(program);
     if (settings->verbose) fprintf(stderr, "code from the cache: %s\n", cached->path);
     return loaded;
   }
+  if (!externals) return NULL;
   CodegenOptions options = program_codegen(program, settings);
   PipelineOptions pipeline = program_pipeline(settings);
   CudaCode cuda = {0};
@@ -249,7 +279,7 @@ static Loaded *load_code(Program *program, const Settings *settings, const Cache
   cuda_free(&cuda);
   if (!good) return NULL;
   cache_write(cached, code);
-  return codegen_load_code(name, code->bytes, code->length, cuda_functions, failure);
+  return codegen_load_code(name, code->bytes, code->length, externals, failure);
 }
 
 Machine *machine_compile(Arena *arena, Program *program, const Settings *settings, Failure *failure) {

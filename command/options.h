@@ -11,7 +11,8 @@
 typedef struct Settings {
   bool help, verbose, quiet, interpret, f64, no_cache, no_fuse, json, time, kernels, partial, standardize, check;
   bool debug_lines, linear;
-  const char *output, *emit, *set, *weights, *target, *gpu, *precision, *compiled, *cpu, *triple, *dump, *stop_after;
+  const char *output, *emit, *set, *weights, *target, *gpu, *precision, *compiled, *cpu, *triple, *sanitize, *dump,
+      *stop_after;
   const char *state, *save, *resume, *label, *step, *test, *watch, *shuffle, *log, *plot, *report, *columns, *svg, *mark;
   int64_t threads, seed, epochs, batch, patience, every, test_every, rows, repeat, memory;
   double valid;
@@ -67,10 +68,14 @@ typedef struct Command {
   BYTES("mem", memory,                                                                                                     \
         "bounds each entry's scratch with one worker (64M, 1.5G); some values are\n"                                       \
         "then computed again instead of being kept")
+#define OPTION_SANITIZE                                                                                                    \
+  TEXT("sanitize", 0, sanitize, "[=address|thread]",                                                                       \
+       "for tests: code tells AddressSanitizer (default) or ThreadSanitizer of all that it\n"                              \
+       "touches, and poisons its scratch; what links or runs it is built with that sanitizer")
 #define OPTIONS_OF_MACHINES                                                                                                \
   WHOLE("threads", 0, threads, "K", 1, 1024, "worker threads (default: all processors); results do not depend on it"),     \
       TEXT("cpu", 0, cpu, "NAME", "the processor to compile for (default: native)"), OPTION_SET, OPTIONS_OF_TARGETS,       \
-      FLAG("no-fuse", 0, no_fuse, "compiles each op to a kernel of its own"), OPTION_MEMORY,                               \
+      FLAG("no-fuse", 0, no_fuse, "compiles each op to a kernel of its own"), OPTION_MEMORY, OPTION_SANITIZE,              \
       FLAG("no-cache", 0, no_cache, "compiles anew, and keeps nothing in the cache folder")
 #define OPTIONS_OF_INTERPRETING                                                                                            \
   FLAG("interpret", 0, interpret, "interprets the model instead of compiling it"),                                         \

@@ -153,7 +153,8 @@ CodegenOptions program_codegen(const Program *program, const Settings *settings)
                           .triple = settings->triple,
                           .source_hash = program->hash,
                           .compiler = "nnc " NNC_VERSION,
-                          .debug_lines = settings->debug_lines};
+                          .debug_lines = settings->debug_lines,
+                          .sanitize = settings_sanitizer(settings)};
 }
 
 bool target_is_cuda(const Settings *settings) { return settings->target && strcmp(settings->target, "cuda") == 0; }
@@ -163,6 +164,10 @@ bool target_known(const Settings *settings, Failure *failure) {
     return fail(failure, EXIT_INPUT, "--mem bounds scratch on the processor; with --target cuda it can't be given");
   if (settings->target && !target_is_cuda(settings) && strcmp(settings->target, "cpu") != 0)
     return fail(failure, EXIT_INPUT, "--target %.100s: nnc compiles for cpu and cuda", settings->target);
+  if (settings_sanitizer(settings) == SANITIZER_COUNT)
+    return fail(failure, EXIT_INPUT, "--sanitize=%.100s: there are address and thread", settings->sanitize);
+  if (settings->sanitize && target_is_cuda(settings))
+    return fail(failure, EXIT_INPUT, "--sanitize is for code of the processor; with --target cuda it can't be given");
   Precision precision = settings_precision(settings);
   if (precision == PRECISION_COUNT)
     return fail(failure, EXIT_INPUT, "--precision %.100s: there are f32, tf32 and bf16", settings->precision);
@@ -179,10 +184,19 @@ Precision settings_precision(const Settings *settings) {
   return (Precision)precision;
 }
 
+Sanitizer settings_sanitizer(const Settings *settings) {
+  static const char *const names[SANITIZER_COUNT] = {[SANITIZE_ADDRESS] = "address", [SANITIZE_THREAD] = "thread"};
+  int sanitizer = settings->sanitize ? SANITIZE_ADDRESS : SANITIZE_NONE;
+  if (!settings->sanitize || !*settings->sanitize) return (Sanitizer)sanitizer;
+  while (sanitizer < SANITIZER_COUNT && strcmp(settings->sanitize, names[sanitizer]) != 0) sanitizer++;
+  return (Sanitizer)sanitizer;
+}
+
 PipelineOptions program_pipeline(const Settings *settings) {
   PipelineOptions pipeline = default_pipeline;
   pipeline.unfused = settings->no_fuse;
   pipeline.memory = settings->memory;
+  pipeline.zone = settings_sanitizer(settings) == SANITIZE_ADDRESS ? 64 : 0;
   pipeline.time = settings->verbose;
   pipeline.out = stderr;
   pipeline.costs = target_is_cuda(settings) ? cuda_costs[settings_precision(settings) % PRECISION_COUNT] : &default_costs;

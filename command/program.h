@@ -38,6 +38,7 @@ CodegenOptions program_codegen(const Program *program, const Settings *settings)
 PipelineOptions program_pipeline(const Settings *settings);
 bool target_known(const Settings *settings, Failure *failure); /* --target cpu (default) or cuda */
 bool target_is_cuda(const Settings *settings);
+Sanitizer settings_sanitizer(const Settings *settings); /* likewise */
 Precision settings_precision(const Settings *settings); /* one that target_known accepted */
 
 #endif

@@ -46,6 +46,7 @@ extern const struct TargetCosts *const cuda_costs[PRECISION_COUNT];
 typedef void (*PassHook)(void *user, Module *module, Pass pass, struct Plan *const *plans);
 typedef struct PipelineOptions {
   int64_t memory;  /* --mem: what an entry's scratch may take with one worker, at the bounds; 0: what it wants */
+  int64_t zone;    /* --sanitize address: so many bytes behind each buffer are nobody's */
   bool unfused;    /* --no-fuse: each op its own kernel */
   bool verify;     /* check after every pass; a fault is a bug() that names the pass */
   Pass stop_after; /* PASS_COUNT: none */

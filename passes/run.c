@@ -50,6 +50,7 @@ static void run_lower(Pipeline *pipeline) {
   pipeline->plans = NEW_ARRAY(module->arena, Plan *, module->entries.count + 1);
   for (int k = 0; k < module->entries.count; k++) {
     pipeline->plans[k] = plan_lower(module->entries.items[k], !pipeline->options->unfused);
+    pipeline->plans[k]->zone = pipeline->options->zone;
   }
 }
 

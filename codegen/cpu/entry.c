@@ -316,6 +316,18 @@ static LLVMValueRef launch_table(Writing *writing) {
   return glue_table(object, record, records, plan->launches.count, "launches");
 }
 
+/* What scratch has with as many workers as this run. */
+static LLVMValueRef scratch_of_run(Writing *writing, LLVMValueRef run, LLVMValueRef dims) {
+  Object *object = writing->object;
+  LLVMValueRef workers = glue_array(object, object->emitter.i32, 1);
+  glue_store(object, glue_int(object, 1), workers, 0);
+  LLVMBasicBlockRef after = glue_if(object, glue_compare(object, LLVMIntNE, run, glue_null(object)));
+  glue_store(object, glue_load(object, object->emitter.i32, run, offsetof(nn_run, workers)), workers, 0);
+  glue_end_if(object, after);
+  LLVMValueRef arguments[] = {dims, glue_load(object, object->emitter.i32, workers, 0)};
+  return glue_call(object, writing->code->scratch_at, arguments, 2);
+}
+
 static void emit_call(Writing *writing) {
   Object *object = writing->object;
   Emitter *emitter = writing->emitter;
@@ -346,8 +358,13 @@ static void emit_call(Writing *writing) {
                             launch_table(writing),
                             glue_long(object, plan->launches.count),
                             counts,
-                            extents};
-  glue_call(object, object->execute, execute, COUNT_OF(execute));
+                            extents,
+                            writing->code->lives};
+  LLVMValueRef all = object->options->sanitize ? scratch_of_run(writing, arguments[0], arguments[3]) : NULL;
+  LLVMValueRef locals = all ? glue_load(object, emitter->pointer, frame, 8 * (int64_t)frame_locals(plan)) : NULL;
+  if (all) sanitize_forbid(object, arguments[2], locals, all);
+  glue_call(object, object->execute, execute, COUNT_OF(execute) - !writing->code->lives);
+  if (all) sanitize_allow(object, arguments[2], all);
   LLVMBuildRet(emitter->builder, glue_int(object, NN_OK));
 }
 
@@ -436,6 +453,8 @@ void emit_entry(Object *object, int entry) {
   object->emitter.plan = object->plans[entry];
   emit_place(&writing);
   emit_scratch(&writing);
+  if (object->options->sanitize == SANITIZE_ADDRESS)
+    writing.code->lives = sanitize_lives(object, writing.plan, inner_name(&writing, "lives"));
   emit_call(&writing);
   emit_own_scratch(&writing);
   emit_own_entry(&writing);

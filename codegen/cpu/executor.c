@@ -1,11 +1,13 @@
 /* The executor: one small function for all entries of an object, driven by a table of launches.
  *
- *   void execute(run, frame, functions, numbers, launches, nlaunches, counts, extents)
+ *   void execute(run, frame, functions, numbers, launches, nlaunches, counts, extents [, lives])
  *
  * launches  records of 8 i32: kind, first, count, turn, reverse, match, ordinal, 0; match is a loop's end, an end's loop;
  *           turn is the field of the frame that counts
  * functions, numbers: what the runner (runner.c) reads; counts: how many tasks each kernel has
  * extents   by launch: LOOP: how often it runs; KERNELS: how long it takes, in flops of a contraction
+ *
+ * lives     with AddressSanitizer: the function that is called before and after each launch (sanitize.c)
  *
  * Tasks of all kernels of a launch are numbered through; `task` finds the kernel of a number. A launch of one task, or one
  * that takes less time than it takes to wake another thread, stays on the caller's. */
@@ -28,7 +30,7 @@ typedef struct Executing {
   Emitter *emitter;
   LLVMBuilderRef builder;
   LLVMValueRef task; /* the function */
-  LLVMValueRef run, frame, functions, numbers, launches, nlaunches, counts, extents;
+  LLVMValueRef run, frame, functions, numbers, launches, nlaunches, counts, extents, lives;
   LLVMValueRef at, work;               /* the launch's number, in memory; what its tasks are handed */
   LLVMValueRef launch, number, extent; /* this launch: its record, its number, its extent */
 } Executing;
@@ -118,6 +120,16 @@ static void emit_trace(Executing *e, int done) {
   glue_end_if(e->object, no_run);
 }
 
+/* Before (0) or after (1) this launch, or loop of launches. */
+static void emit_lives(Executing *e, int done) {
+  Emitter *emitter = e->emitter;
+  if (!e->lives) return;
+  LLVMTypeRef types[] = {emitter->pointer, emitter->i64, emitter->i64};
+  LLVMTypeRef type = LLVMFunctionType(void_of(emitter), types, 3, 0);
+  LLVMValueRef arguments[] = {e->frame, e->number, glue_long(e->object, done)};
+  LLVMBuildCall2(e->builder, type, e->lives, arguments, 3, "");
+}
+
 static LLVMValueRef count_tasks(Executing *e, LLVMValueRef counts) {
   Turns turns;
   turns_open(e->object, &turns, wide(e, record_field(e, AT_COUNT)), glue_long(e->object, 0));
@@ -131,7 +143,8 @@ static LLVMValueRef count_tasks(Executing *e, LLVMValueRef counts) {
 static void unless_shared(Executing *e, LLVMValueRef total, LLVMBasicBlockRef serial) {
   Object *object = e->object;
   LLVMValueRef several = glue_compare(object, LLVMIntSGT, total, glue_long(object, 1));
-  LLVMValueRef enough = glue_compare(object, LLVMIntSGE, e->extent, glue_long(object, SHARED_FROM));
+  bool always = object->options->sanitize == SANITIZE_THREAD; /* races are what is looked for */
+  LLVMValueRef enough = glue_compare(object, LLVMIntSGE, e->extent, glue_long(object, always ? 0 : SHARED_FROM));
   LLVMValueRef worth = LLVMBuildAnd(e->builder, LLVMBuildAnd(e->builder, several, enough, ""), is_set(e, e->run), "");
   LLVMBasicBlockRef ask = glue_block(object), share = glue_block(object);
   LLVMBuildCondBr(e->builder, worth, ask, serial);
@@ -148,6 +161,7 @@ static void emit_kernels_launch(Executing *e, LLVMBasicBlockRef head) {
   Emitter *emitter = e->emitter;
   LLVMValueRef first = wide(e, record_field(e, AT_FIRST));
   LLVMValueRef counts = glue_element(object, emitter->i64, e->counts, first);
+  emit_lives(e, 0);
   emit_trace(e, 0);
   glue_store(object, first, e->work, WORK_FIRST);
   glue_store(object, counts, e->work, WORK_COUNTS);
@@ -167,6 +181,7 @@ static void emit_kernels_launch(Executing *e, LLVMBasicBlockRef head) {
   turns_close(object, &turns, NULL);
   glue_end_if(object, done);
   emit_trace(e, 1);
+  emit_lives(e, 1);
   go_to(e, following(e, e->number), head);
 }
 
@@ -181,6 +196,7 @@ static LLVMValueRef is_reverse(Executing *e) {
 /* Sets the turn's first value; a loop of no turns is left at once. */
 static void emit_loop(Executing *e, LLVMBasicBlockRef head) {
   Object *object = e->object;
+  emit_lives(e, 0);
   LLVMValueRef zero = glue_long(object, 0), last = LLVMBuildSub(e->builder, e->extent, glue_long(object, 1), "");
   glue_store(object, LLVMBuildSelect(e->builder, is_reverse(e), last, zero, ""), turn_field(e), 0);
   LLVMValueRef end = wide(e, record_field(e, AT_MATCH)), any = glue_compare(object, LLVMIntSGT, e->extent, zero);
@@ -195,16 +211,21 @@ static void emit_end(Executing *e, LLVMBasicBlockRef head) {
   LLVMValueRef turn = LLVMBuildAdd(e->builder, glue_load(object, e->emitter->i64, field, 0), step, "");
   glue_store(object, turn, field, 0);
   LLVMValueRef more = glue_compare(object, LLVMIntULT, turn, trips); /* -1 is beyond all trips */
+  LLVMBasicBlockRef leaving = e->lives ? glue_if(object, LLVMBuildNot(e->builder, more, "")) : NULL;
+  emit_lives(e, 1);
+  if (leaving) glue_end_if(object, leaving);
   go_to(e, following(e, LLVMBuildSelect(e->builder, more, loop, e->number, "")), head);
 }
 
 static Executing begin_execute(Object *object) {
   Emitter *emitter = &object->emitter;
   LLVMTypeRef pointer = emitter->pointer,
-              types[] = {pointer, pointer, pointer, pointer, pointer, emitter->i64, pointer, pointer};
+              types[] = {pointer, pointer, pointer, pointer, pointer, emitter->i64, pointer, pointer, pointer};
+  bool lives = object->options->sanitize == SANITIZE_ADDRESS;
+  int count = COUNT_OF(types) - !lives;
   Executing e = {
       .object = object, .emitter = emitter, .builder = emitter->builder, .task = emit_task(object, emit_run(object))};
-  object->execute = glue_declare(object, glue_name(object, "execute"), void_of(emitter), types, COUNT_OF(types), false);
+  object->execute = glue_declare(object, glue_name(object, "execute"), void_of(emitter), types, count, false);
   LLVMValueRef arguments[COUNT_OF(types)];
   LLVMGetParams(object->execute, arguments);
   e.run = arguments[0];
@@ -215,6 +236,7 @@ static Executing begin_execute(Object *object) {
   e.nlaunches = arguments[5];
   e.counts = arguments[6];
   e.extents = arguments[7];
+  e.lives = lives ? arguments[8] : NULL;
   glue_begin(object, object->execute);
   e.at = glue_array(object, emitter->i64, 1);
   e.work = glue_array(object, emitter->i8, WORK_BYTES);

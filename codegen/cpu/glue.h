@@ -11,6 +11,7 @@ typedef struct EntryCode {
   LLVMValueRef entry, scratch;          /* exported, with the entry's own arguments */
   LLVMValueRef call, scratch_at, sizes; /* nn_entry's three */
   LLVMValueRef place;                   /* i64 (frame): fills in offsets, gives the arena's end */
+  LLVMValueRef lives;                   /* with AddressSanitizer: void (frame, launch, done); else NULL */
   Program program;                      /* its kernels */
   LLVMValueRef functions, numbers;      /* constant tables; functions: by version, then as the program has them */
 } EntryCode;
@@ -116,6 +117,13 @@ LLVMValueRef emit_random_key(Object *object, const Draws *draws, LLVMValueRef st
 /* ---- requirements.c ---- */
 /* i32: the first version whose processor this is able to be, -1: none. */
 LLVMValueRef emit_choose_version(Object *object);
+
+/* ---- sanitize.c ---- */
+void sanitize_module(Emitter *emitter, Sanitizer sanitizer);
+/* Around a call: all bytes of scratch hold NaN, those before the workers' locals may not be touched; all may be again. */
+void sanitize_forbid(Object *object, LLVMValueRef scratch, LLVMValueRef locals, LLVMValueRef all);
+void sanitize_allow(Object *object, LLVMValueRef scratch, LLVMValueRef all);
+LLVMValueRef sanitize_lives(Object *object, const Plan *plan, const char *name);
 
 /* ---- object.c ---- */
 void set_llvm_handlers(void); /* of a want of memory: before anything of LLVM that allocates; the same */

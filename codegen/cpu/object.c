@@ -260,6 +260,7 @@ static bool make(Object *object, CodegenOutput output, Failure *failure) {
   for (int k = 0; k < object->nparts; k++) emitters[k] = k == 0 ? &object->emitter : &object->parts[k].emitter;
   object->emitter.stages = stages_new(object->arena, emitters, object->nparts);
   fill_module(object);
+  for (int k = 0; k < object->nparts; k++) sanitize_module(emitters[k], object->options->sanitize);
   for (int k = 0; k < object->nparts; k++) debug_finish(emitters[k]);
   compile_parts(object);
   return true;

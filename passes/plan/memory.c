@@ -36,6 +36,7 @@ static void find_lives(Plan *plan, Arena *arena) {
     buffer->first = lives[id].first;
     buffer->last = lives[id].last;
     buffer->bytes = buffer_bytes(plan, &buffer->type);
+    if (buffer->bytes && plan->zone) buffer->bytes = dim_offset(plan->module, buffer->bytes, plan->zone);
     if (!buffer->bytes || buffer->bytes->high >= TOO_LARGE) {
       error_at(plan->module->diagnostics, plan->graph->place, "%s needs more memory than 64 bits can count",
                plan->graph->name);
