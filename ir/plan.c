@@ -153,16 +153,7 @@ int64_t buffer_tile_bytes(const Plan *plan, Id local) {
   return round_up(bytes, 64);
 }
 
-int64_t kernel_local_bytes(const Plan *plan, int kernel) {
-  int64_t sum = 0;
-  for (Id id = 1; id < plan->buffers.count; id++) {
-    const Buffer *buffer = &plan->buffers.items[id];
-    if (buffer->memory != MEMORY_LOCAL || buffer->index != kernel) continue;
-    if (!add_checked(sum, buffer_tile_bytes(plan, id), &sum))
-      bug("locals of %s are too large", plan->kernels.items[kernel].name);
-  }
-  return sum;
-}
+int64_t kernel_local_bytes(const Plan *plan, int kernel) { return kernel_place_locals(plan, kernel, NULL); }
 
 const Dim *kernel_task_count(const Plan *plan, int kernel) {
   const Kernel *own = &plan->kernels.items[kernel];

@@ -202,6 +202,8 @@ const Dim *buffer_bytes(const Plan *plan, const Type *type); /* rounded up to 64
 /* Bytes that one task of this kernel needs for its locals; each rounded up to 64. */
 int64_t kernel_local_bytes(const Plan *plan, int kernel);
 int64_t buffer_tile_bytes(const Plan *plan, Id local);
+/* plan_locals.c: where in a worker's memory each local of a kernel lies, by buffer (NULL: not wanted); gives the end. */
+int64_t kernel_place_locals(const Plan *plan, int kernel, int64_t *offsets);
 const Dim *kernel_flops(const Plan *plan, const Kernel *kernel); /* NULL beyond 64 bits; so are the next two */
 const Dim *kernel_bytes(const Plan *plan, const Kernel *kernel);
 const Dim *kernel_effort(const Plan *plan, const Kernel *kernel); /* how long it takes, in flops of a contraction */

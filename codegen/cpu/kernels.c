@@ -88,16 +88,6 @@ LLVMValueRef emit_constant(Emitter *emitter, Id id) {
   return global;
 }
 
-static int64_t local_offset(const Plan *plan, Id id) {
-  int64_t offset = 0;
-  for (Id other = 1; other < id; other++) {
-    const Buffer *buffer = &plan->buffers.items[other];
-    bool beside = buffer->memory == MEMORY_LOCAL && buffer->index == plan->buffers.items[id].index;
-    if (beside) offset += buffer_tile_bytes(plan, other);
-  }
-  return offset;
-}
-
 /* ---- functions ---- */
 
 static void add_text_attribute(Emitter *emitter, LLVMValueRef function, const char *key, const char *value) {
@@ -134,6 +124,7 @@ typedef struct Writing {
   Arena *arena;
   Id *locals; /* of the kernel, in order */
   int nlocals;
+  int64_t *offsets; /* of its locals, by buffer */
 } Writing;
 
 static void put(Writing *writing, int64_t number) {
@@ -178,7 +169,7 @@ static void put_local(Writing *writing, Id id) {
   const Plan *plan = writing->emitter->plan;
   const Kernel *kernel = writing->kernel;
   const Type *type = &plan->buffers.items[id].type;
-  put(writing, local_offset(plan, id));
+  put(writing, writing->offsets[id]);
   const Dim *stride = dim_constant(plan->module, plan_element_bytes(type->dtype));
   for (int k = type->rank - 1; k >= 0; k--) {
     bool tiled = k < kernel->ntasks;
@@ -226,6 +217,7 @@ static void put_kernel(Writing *writing) {
   put_cuts(writing);
   put(writing, frame_locals(writing->emitter->plan));
   put(writing, writing->nlocals);
+  kernel_place_locals(writing->emitter->plan, (int)(kernel - writing->emitter->plan->kernels.items), writing->offsets);
   for (int k = 0; k < writing->nlocals; k++) put_local(writing, writing->locals[k]);
   put(writing, kernel->stages.count);
   for (int k = 0; k < kernel->stages.count; k++) put_stage(writing, &kernel->stages.items[k], &calls[k]);
@@ -243,6 +235,7 @@ void emit_program(Emitter *emitter, Program *program) {
   }
   Writing writing = {.emitter = emitter, .program = program, .arena = arena};
   writing.locals = NEW_ARRAY(arena, Id, plan->buffers.count + 1);
+  writing.offsets = NEW_ARRAY(arena, int64_t, plan->buffers.count + 1);
   for (int k = 0; k < plan->kernels.count; k++) put(&writing, 0);
   for (int k = 0; k < plan->kernels.count; k++) {
     program->numbers.items[k] = program->numbers.count;

@@ -9,6 +9,7 @@
 typedef struct TargetCosts {
   int registers;        /* of 16 logical lanes: 32 with AVX-512, 8 with AVX2, 4 with SSE */
   int64_t local_bytes;  /* what a task's tile may take: half of L2 */
+  bool locals_share;    /* a task's stages run one after another, so that locals may take each other's place */
   int64_t shared_bytes; /* what all tasks of a kernel may stream through */
   int contractions;     /* at most so many in a kernel; 0: any number */
   double alone_cycles;  /* stages of more, an index of the loops that they would share, keep tasks of their own; 0: none */

@@ -14,6 +14,7 @@ enum { LANES = 16 };
 static void cut_for_cpu(Kernel *kernel, const TargetCosts *costs);
 const TargetCosts default_costs = {.registers = 32,
                                    .local_bytes = 512 << 10,
+                                   .locals_share = true,
                                    .shared_bytes = 768 << 10,
                                    .task_cycles = 16384,
                                    .alone_cycles = 1 << 21,
@@ -451,21 +452,26 @@ static int *only_users(const Plan *plan) {
   return user;
 }
 
+/* What all locals of a kernel take; where stages don't wait for each other, none may lie in another's place. */
+static int64_t locals_of(const Plan *plan, int kernel, const TargetCosts *costs) {
+  int64_t sum = 0;
+  if (costs->locals_share) return kernel_local_bytes(plan, kernel);
+  for (Id id = 1; id < plan->buffers.count; id++)
+    if (plan->buffers.items[id].memory == MEMORY_LOCAL && plan->buffers.items[id].index == kernel)
+      sum += buffer_tile_bytes(plan, id);
+  return sum;
+}
+
 static void make_local(Plan *plan, const TargetCosts *costs) {
   int *user = only_users(plan);
-  int64_t *used = NEW_ARRAY(plan->module->arena, int64_t, plan->kernels.count);
   for (Id id = 1; id < plan->buffers.count; id++) {
     Buffer *buffer = &plan->buffers.items[id];
     if (buffer->memory != MEMORY_ARENA || user[id] < 0) continue;
     buffer->memory = MEMORY_LOCAL;
     buffer->index = user[id];
-    int64_t bytes = buffer_tile_bytes(plan, id);
-    if (used[user[id]] + bytes > costs->local_bytes) {
-      buffer->memory = MEMORY_ARENA;
-      buffer->index = 0;
-      continue;
-    }
-    used[user[id]] += round_up(bytes, 64);
+    if (locals_of(plan, user[id], costs) <= costs->local_bytes) continue;
+    buffer->memory = MEMORY_ARENA;
+    buffer->index = 0;
   }
 }
 
