@@ -26,6 +26,7 @@ function(nnc_embed library file name)
 endfunction()
 nnc_embed(frontend frontend/prelude.nn prelude_text)
 nnc_embed(codegen codegen/cuda/prelude.cu cuda_prelude)
+nnc_embed(codegen codegen/cuda/warpgroup.cu cuda_warpgroups)
 
 if(EXISTS ${CMAKE_SOURCE_DIR}/command/main/nnc.c)
   add_executable(nnc command/main/nnc.c)

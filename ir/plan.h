@@ -98,6 +98,11 @@ typedef struct Loop {
   int tile; /* task loops: how many indices a task has; else 0 */
 } Loop;
 
+/* How an operand reaches the warpgroups of a GPU that multiply together: by copies of each thread, or by a tensor map, from
+ * which the GPU copies squares by itself. NONE, of both: warps multiply by themselves. */
+typedef enum OperandFeed { FEED_NONE, FEED_COPIES, FEED_MAP, FEED_COUNT } OperandFeed;
+extern const char *const feed_names[FEED_COUNT];
+
 /* How a CONTRACT is cut into register tiles; found by the schedule. The tile holds rows x columns vectors of 16 lanes as
  * accumulators. `vector` is the loop that lanes run along (in b alone: lanes of columns; in a and b and folded: lanes are
  * partial sums; in a, b and kept: lanes of both). Rows are consecutive indices of loop `row` (which b does not depend on);
@@ -109,6 +114,7 @@ typedef struct Tile {
   int rows, columns;       /* accumulators: rows * columns */
   int piece;
   Precision precision; /* PRECISION_F32, or what a GPU's tensor cores multiply */
+  OperandFeed feed[2]; /* of the two operands */
 } Tile;
 
 typedef struct Stage {

@@ -206,6 +206,8 @@ static void print_scalar(const Printer *printer, int k) {
   text_add(printer->out, "\n");
 }
 
+const char *const feed_names[FEED_COUNT] = {"none", "copies", "map"};
+
 static void print_tile(const Printer *printer) {
   const Stage *stage = printer->stage;
   const Tile *tile = &stage->tile;
@@ -221,6 +223,7 @@ static void print_tile(const Printer *printer) {
   text_add(out, " %dx%d", tile->rows, tile->columns);
   if (tile->piece > 0) text_add(out, " piece %d", tile->piece);
   if (tile->precision != PRECISION_F32) text_add(out, " %s", precision_info[tile->precision].name);
+  if (tile->feed[0] != FEED_NONE) text_add(out, " warpgroups %s %s", feed_names[tile->feed[0]], feed_names[tile->feed[1]]);
 }
 
 static void print_stage(const Plan *plan, const Stage *stage, Text *out) {

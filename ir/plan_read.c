@@ -224,6 +224,22 @@ static int read_loop_or_none(Reader *reader, const char *word) {
   return loop;
 }
 
+static void read_tile(Reader *reader, Tile *tile) {
+  tile->vector = read_loop_or_none(reader, "vector");
+  tile->row = read_loop_or_none(reader, "row");
+  tile->column = read_loop_or_none(reader, "column");
+  tile->rows = read_below(reader, 1 << 16, "tile of rows");
+  if (*reader->cursor.at == 'x') reader->cursor.at++;
+  tile->columns = read_below(reader, 1 << 16, "tile of columns");
+  if (cursor_accept(&reader->cursor, "piece")) tile->piece = read_below(reader, 1 << 16, "piece");
+  for (int k = PRECISION_F32 + 1; k < PRECISION_COUNT; k++)
+    if (cursor_accept(&reader->cursor, precision_info[k].name)) tile->precision = (Precision)k;
+  if (!cursor_accept(&reader->cursor, "warpgroups")) return;
+  for (int side = 0; side < 2; side++)
+    for (int k = FEED_NONE + 1; k < FEED_COUNT; k++)
+      if (cursor_accept(&reader->cursor, feed_names[k])) tile->feed[side] = (OperandFeed)k;
+}
+
 static void read_stage_head(Reader *reader) {
   Stage *stage = reader->stage;
   bool folded = false;
@@ -250,16 +266,7 @@ static void read_stage_head(Reader *reader) {
     if (!folded) stage->nkept = k + 1;
   }
   if (stage->kind == STAGE_CONTRACT && cursor_accept(&reader->cursor, "tile")) {
-    Tile *tile = &stage->tile;
-    tile->vector = read_loop_or_none(reader, "vector");
-    tile->row = read_loop_or_none(reader, "row");
-    tile->column = read_loop_or_none(reader, "column");
-    tile->rows = read_below(reader, 1 << 16, "tile of rows");
-    if (*reader->cursor.at == 'x') reader->cursor.at++;
-    tile->columns = read_below(reader, 1 << 16, "tile of columns");
-    if (cursor_accept(&reader->cursor, "piece")) tile->piece = read_below(reader, 1 << 16, "piece");
-    for (int k = PRECISION_F32 + 1; k < PRECISION_COUNT; k++)
-      if (cursor_accept(&reader->cursor, precision_info[k].name)) tile->precision = (Precision)k;
+    read_tile(reader, &stage->tile);
   } else if (cursor_accept(&reader->cursor, "vector")) {
     reader->cursor.at -= strlen("vector");
     stage->vector = read_loop_or_none(reader, "vector");

@@ -288,6 +288,7 @@ static bool check_contract(const Check *check) {
     if (loops[k] < -1 || loops[k] >= stage->nloops) return wrong(check, "its tile is along no loop");
   }
   if (tile->piece < 0) return wrong(check, "its pieces have %d points", tile->piece);
+  if ((tile->feed[0] == FEED_NONE) != (tile->feed[1] == FEED_NONE)) return wrong(check, "one operand alone is fed");
   return true;
 }
 

@@ -19,7 +19,8 @@ enum {
   STAGING_ALIGN = 256,
   ARRAY_ALIGN = 16,
   BLOCKS_EACH = 32,
-  TOGETHER_EACH = 2
+  TOGETHER_EACH = 2,
+  MAX_MAPS = 8
 };
 
 typedef struct Program { /* a part of an object's code on the device */
@@ -28,14 +29,19 @@ typedef struct Program { /* a part of an object's code on the device */
   uint64_t hash;
   CuModule module;
 } Program;
+typedef struct Function {
+  CuFunction function;
+  unsigned shared_bytes;
+  int wide; /* made for sm_90a: warpgroups multiply, and tensor maps are read */
+} Function;
 typedef struct Functions { /* an entry's kernels */
   struct Functions *next;
   const nn_cuda_entry *entry;
   uint64_t hash;
-  CuFunction whole;
+  Function whole;
   int together; /* blocks of `whole` that can run at the same time */
   CudaGraph graph;
-  CuFunction function[];
+  Function function[];
 } Functions;
 
 static struct Gpu {
@@ -184,11 +190,7 @@ static const nn_cuda_image *find_image(const nn_cuda_entry *entry, int part) {
   return best;
 }
 
-static int load_program(const nn_cuda_entry *entry, int part, CuModule *module) {
-  const nn_cuda_image *image = find_image(entry, part);
-  if (!image)
-    return fail(NN_BAD_PROCESSOR, "this GPU is sm_%d, for which the model has no code: compile it with --gpu sm_%d",
-                gpu.capability, gpu.capability);
+static int load_program(const nn_cuda_entry *entry, const nn_cuda_image *image, CuModule *module) {
   for (Program *program = gpu.programs; program; program = program->next) {
     if (program->image != image || program->hash != entry->hash) continue;
     *module = program->module;
@@ -203,13 +205,19 @@ static int load_program(const nn_cuda_entry *entry, int part, CuModule *module) 
   return NN_OK;
 }
 
-static int find_function(const nn_cuda_entry *entry, const nn_cuda_kernel *kernel, CuFunction *function) {
+static int find_function(const nn_cuda_entry *entry, const nn_cuda_kernel *kernel, Function *own) {
+  const nn_cuda_image *image = find_image(entry, kernel->part);
+  if (!image)
+    return fail(NN_BAD_PROCESSOR, "this GPU is sm_%d, for which the model has no code: compile it with --gpu sm_%d",
+                gpu.capability, gpu.capability);
   CuModule module;
-  int code = load_program(entry, kernel->part, &module);
+  int code = load_program(entry, image, &module);
   if (code != NN_OK) return code;
-  CuResult result = gpu.driver.function(function, module, kernel->name);
-  if (result == 0 && kernel->shared_bytes > 48 << 10)
-    result = gpu.driver.set_function(*function, CU_FUNCTION_DYNAMIC_SHARED, kernel->shared_bytes);
+  own->wide = strcmp(image->architecture, "sm_90a") == 0;
+  int bytes = own->wide ? kernel->wide_bytes : kernel->shared_bytes;
+  own->shared_bytes = (unsigned)bytes;
+  CuResult result = gpu.driver.function(&own->function, module, kernel->name);
+  if (result == 0 && bytes > 48 << 10) result = gpu.driver.set_function(own->function, CU_FUNCTION_DYNAMIC_SHARED, bytes);
   return result == 0 ? NN_OK : fail_driver(kernel->name, result);
 }
 
@@ -217,7 +225,8 @@ static int find_function(const nn_cuda_entry *entry, const nn_cuda_kernel *kerne
 static int find_whole(const nn_cuda_entry *entry, Functions *own) {
   int each = 0, code = find_function(entry, entry->whole, &own->whole);
   if (code != NN_OK) return code;
-  CuResult result = gpu.driver.occupancy(&each, own->whole, entry->whole->threads, (size_t)entry->whole->shared_bytes);
+  CuResult result =
+      gpu.driver.occupancy(&each, own->whole.function, entry->whole->threads, (size_t)own->whole.shared_bytes);
   own->together = result == 0 ? gpu.processors * (each < TOGETHER_EACH ? each : TOGETHER_EACH) : 0;
   return NN_OK;
 }
@@ -260,15 +269,49 @@ typedef struct Call {
   const nn_cuda_entry *entry;
   Functions *functions;
   uint64_t *frame;
-  const int64_t *tasks, *trips, *bytes;
+  const int64_t *tasks, *trips, *bytes, *numbers;
   uint64_t *staged; /* by array: where the caller's lies, 0: kernels use it itself */
 } Call;
 
-static int list_arguments(const Call *call, const nn_cuda_kernel *kernel, void **arguments) {
+typedef struct Arguments {
+  _Alignas(64) unsigned char maps[MAX_MAPS][NN_CUDA_MAP_BYTES];
+  int count;
+  void *address[MAX_ARGUMENTS];
+} Arguments;
+
+/* Read by code for sm_90a alone. */
+static int make_map(const Call *call, int which, void *to) {
+  static const unsigned steps[NN_CUDA_MAP_RANK] = {1, 1, 1, 1};
+  const nn_cuda_map *map = &call->entry->maps[which];
+  const int64_t *numbers = &call->numbers[map->first];
+  uint64_t sizes[NN_CUDA_MAP_RANK], strides[NN_CUDA_MAP_RANK];
+  unsigned box[NN_CUDA_MAP_RANK];
+  for (int k = 0; k < map->rank; k++) {
+    sizes[k] = (uint64_t)numbers[1 + k];
+    strides[k] = (uint64_t)numbers[1 + map->rank + k];
+    box[k] = (unsigned)map->box[k];
+  }
+  void *array = (void *)(uintptr_t)(call->frame[map->field] + (uint64_t)numbers[0]);
+  CuResult result = gpu.driver.map(to, CU_MAP_F32, (unsigned)map->rank, array, sizes, strides + 1, box, steps, 0,
+                                   CU_MAP_SWIZZLE_128, CU_MAP_PROMOTE_256, 0);
+  return result == 0 ? NN_OK : fail_driver("a tensor map", result);
+}
+
+static int list_arguments(const Call *call, const nn_cuda_kernel *kernel, const Function *function, Arguments *arguments) {
   if (kernel->narguments > MAX_ARGUMENTS) return fail(NN_GPU_FAILED, "%s has too many arguments", kernel->name);
+  arguments->count = 0;
   for (int k = 0; k < kernel->narguments; k++) {
-    uint64_t *field = &call->frame[kernel->arguments[k].field];
-    arguments[k] = kernel->arguments[k].bytes > 0 ? (void *)(uintptr_t)*field : (void *)field;
+    const nn_cuda_argument *argument = &kernel->arguments[k];
+    if (argument->bytes < 0) {
+      if (arguments->count == MAX_MAPS) return fail(NN_GPU_FAILED, "%s has too many maps", kernel->name);
+      void *map = arguments->address[k] = arguments->maps[arguments->count++];
+      memset(map, 0, NN_CUDA_MAP_BYTES);
+      int code = function->wide ? make_map(call, argument->field, map) : NN_OK;
+      if (code != NN_OK) return code;
+    } else {
+      uint64_t *field = &call->frame[argument->field];
+      arguments->address[k] = argument->bytes > 0 ? (void *)(uintptr_t)*field : (void *)field;
+    }
   }
   return NN_OK;
 }
@@ -277,21 +320,22 @@ static int launch_kernel(const Call *call, const CudaLaunch *launch) {
   const nn_cuda_kernel *kernel = launch->kernel;
   (void)call;
   CuResult result = gpu.driver.launch(launch->function, launch->grid, 1, 1, (unsigned)kernel->threads, 1, 1,
-                                      (unsigned)kernel->shared_bytes, gpu.stream, launch->arguments, NULL);
+                                      launch->shared_bytes, gpu.stream, launch->arguments, NULL);
   return result == 0 ? NN_OK : fail_driver(kernel->name, result);
 }
 
 /* As many blocks as the kernel with the most tasks has, if so many can run at the same time. */
 static int launch_whole(const Call *call) {
   const nn_cuda_kernel *whole = call->entry->whole;
-  void *arguments[MAX_ARGUMENTS];
+  const Function *own = &call->functions->whole;
+  Arguments arguments;
   int64_t most = 1;
   for (int k = 0; k < call->entry->nkernels; k++) most = call->tasks[k] > most ? call->tasks[k] : most;
-  int code = list_arguments(call, whole, arguments);
+  int code = list_arguments(call, whole, own, &arguments);
   if (code != NN_OK) return code;
   unsigned grid = (unsigned)(most < call->functions->together ? most : call->functions->together);
-  CuResult result = gpu.driver.launch_together(call->functions->whole, grid, 1, 1, (unsigned)whole->threads, 1, 1,
-                                               (unsigned)whole->shared_bytes, gpu.stream, arguments);
+  CuResult result = gpu.driver.launch_together(own->function, grid, 1, 1, (unsigned)whole->threads, 1, 1, own->shared_bytes,
+                                               gpu.stream, arguments.address);
   return result == 0 ? NN_OK : fail_driver(whole->name, result);
 }
 
@@ -306,14 +350,16 @@ typedef int Visit(const Call *call, const CudaLaunch *launch);
 
 static int visit_kernel(const Call *call, int which, int group, Visit *visit) {
   const nn_cuda_kernel *kernel = &call->entry->kernels[which];
-  void *arguments[MAX_ARGUMENTS];
+  const Function *own = &call->functions->function[which];
+  Arguments arguments;
   int64_t tasks = call->tasks[which], most = (int64_t)gpu.processors * BLOCKS_EACH;
   if (tasks <= 0) return NN_OK;
-  int code = list_arguments(call, kernel, arguments);
+  int code = list_arguments(call, kernel, own, &arguments);
   CudaLaunch launch = {.kernel = kernel,
-                       .function = call->functions->function[which],
+                       .function = own->function,
                        .grid = (unsigned)(tasks < most ? tasks : most),
-                       .arguments = arguments,
+                       .shared_bytes = own->shared_bytes,
+                       .arguments = arguments.address,
                        .group = group};
   return code == NN_OK ? visit(call, &launch) : code;
 }
@@ -427,8 +473,9 @@ static int check_memory(const Call *call, int field, const char *what) {
 }
 
 int nn_cuda_execute(const nn_run *run, uint64_t *frame, const nn_cuda_entry *entry, const int64_t *tasks,
-                    const int64_t *trips, const int64_t *bytes) {
-  Call call = {.run = run, .entry = entry, .frame = frame, .tasks = tasks, .trips = trips, .bytes = bytes};
+                    const int64_t *trips, const int64_t *bytes, const int64_t *numbers) {
+  Call call = {
+      .run = run, .entry = entry, .frame = frame, .tasks = tasks, .trips = trips, .bytes = bytes, .numbers = numbers};
   uint64_t staged[MAX_ARGUMENTS];
   call.staged = staged;
   int code = nn_cuda_open();

@@ -33,13 +33,21 @@ typedef struct nn_cuda_image {
   int64_t size;
   int64_t part; /* which of the kernels */
 } nn_cuda_image;
-/* An argument is a field of the frame (bytes: 0), or a value of so many bytes to which that field points. */
+/* An argument is a field of the frame (bytes: 0), or a value of so many bytes to which that field points, or (-1) the tensor
+ * map of this number, 128 bytes. */
 typedef struct nn_cuda_argument {
   int32_t field, bytes;
 } nn_cuda_argument;
+/* An array of f32, of which the GPU copies squares by itself: the field that points to it. Behind `first` lie, among numbers
+ * of the call, where it begins there, and by axis its sizes and its strides, neighbours first; in bytes but for the sizes. */
+enum { NN_CUDA_MAP_RANK = 4, NN_CUDA_MAP_BYTES = 128 };
+typedef struct nn_cuda_map {
+  int32_t field, rank, first, unused;
+  int32_t box[NN_CUDA_MAP_RANK]; /* a square's size */
+} nn_cuda_map;
 typedef struct nn_cuda_kernel {
   const char *name;
-  int32_t threads, shared_bytes;
+  int32_t threads, shared_bytes, wide_bytes, unused; /* wide: of shared memory, in code for sm_90a */
   const nn_cuda_argument *arguments;
   int32_t narguments, part; /* in which images it is */
 } nn_cuda_kernel;
@@ -59,14 +67,15 @@ typedef struct nn_cuda_entry {
   const nn_cuda_kernel *whole; /* all launches as one, if its blocks all run at the same time; NULL: there is none */
   const nn_cuda_array *arrays;
   const nn_cuda_launch *launches;
+  const nn_cuda_map *maps;
   int32_t nimages, nkernels, narrays, nlaunches;
   int32_t state, scratch, staging; /* fields of the frame, -1: not used; arrays of the host are copied to staging */
   int32_t unused;
 } nn_cuda_entry;
 
-/* frame: 8-byte fields; tasks: by kernel; trips: by launch, of loops; bytes: by array. */
+/* frame: 8-byte fields; tasks: by kernel; trips: by launch, of loops; bytes: by array; numbers: of maps. */
 int nn_cuda_execute(const nn_run *run, uint64_t *frame, const nn_cuda_entry *entry, const int64_t *tasks,
-                    const int64_t *trips, const int64_t *bytes);
+                    const int64_t *trips, const int64_t *bytes, const int64_t *numbers);
 /* The state's functions work on the host's memory: the state is brought there and back. */
 int nn_cuda_init(void *state, int64_t bytes, uint64_t seed, int (*init)(void *state, uint64_t seed));
 int nn_cuda_get(const void *state, int64_t bytes, const char *name, void *out,

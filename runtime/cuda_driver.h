@@ -1,4 +1,4 @@
-/* NVIDIA's driver interface: the functions that nnc's runtime calls, declared by hand, as they have been since CUDA 11.4. */
+/* NVIDIA's driver interface: the functions that nnc's runtime calls, declared by hand, as they have been since CUDA 12.0. */
 #ifndef NN_CUDA_DRIVER_H
 #define NN_CUDA_DRIVER_H
 
@@ -28,7 +28,10 @@ enum {
   CU_POINTER_MEMORY_TYPE = 2, /* an attribute of an address; its values: */
   CU_MEMORY_DEVICE = 2,
   CU_FUNCTION_DYNAMIC_SHARED = 8, /* an attribute of a function */
-  CU_STREAM_NON_BLOCKING = 1
+  CU_STREAM_NON_BLOCKING = 1,
+  CU_MAP_F32 = 7, /* kinds of tensor maps */
+  CU_MAP_SWIZZLE_128 = 3,
+  CU_MAP_PROMOTE_256 = 3
 };
 
 /*  field          name in libcuda                 arguments */
@@ -58,6 +61,9 @@ enum {
      unsigned block_z, unsigned shared_bytes, CuStream stream, void **arguments))                                          \
   F(occupancy, "cuOccupancyMaxActiveBlocksPerMultiprocessor",                                                              \
     (int *blocks, CuFunction function, int threads, size_t shared_bytes))                                                  \
+  F(map, "cuTensorMapEncodeTiled",                                                                                         \
+    (void *map, int kind, unsigned rank, void *array, const uint64_t *sizes, const uint64_t *strides, const unsigned *box, \
+     const unsigned *steps, int interleave, int swizzle, int promotion, int fill))                                         \
   F(graph, "cuGraphCreate", (CuGraph * graph, unsigned flags))                                                             \
   F(graph_kernel, "cuGraphAddKernelNode",                                                                                  \
     (CuGraphNode * node, CuGraph graph, const CuGraphNode *before, size_t count, const CuKernelNode *own))                 \

@@ -14,11 +14,14 @@ struct CudaGraphNode {
   size_t values; /* its first */
 };
 
-static size_t value_words(const nn_cuda_argument *argument) {
-  return argument->bytes > 0 ? ((size_t)argument->bytes + 7) / 8 : 1;
+static size_t argument_bytes(const nn_cuda_argument *argument) {
+  if (argument->bytes < 0) return NN_CUDA_MAP_BYTES;
+  return argument->bytes > 0 ? (size_t)argument->bytes : sizeof(uint64_t);
 }
 
-static size_t argument_bytes(const nn_cuda_argument *argument) { return argument->bytes > 0 ? (size_t)argument->bytes : 8; }
+static size_t value_words(const nn_cuda_argument *argument) {
+  return (argument_bytes(argument) + sizeof(uint64_t) - 1) / sizeof(uint64_t);
+}
 
 /* NULL: there is no memory, and the items are as they were. */
 static void *grown(void *items, size_t size, size_t wanted, size_t *room) {
@@ -41,7 +44,7 @@ static CuKernelNode node_of(const CudaLaunch *launch) {
   return (CuKernelNode){.function = launch->function,
                         .grid = {launch->grid, 1, 1},
                         .block = {(unsigned)launch->kernel->threads, 1, 1},
-                        .shared_bytes = (unsigned)launch->kernel->shared_bytes,
+                        .shared_bytes = launch->shared_bytes,
                         .arguments = launch->arguments};
 }
 

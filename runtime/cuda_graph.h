@@ -10,7 +10,7 @@
 typedef struct CudaLaunch {
   const nn_cuda_kernel *kernel;
   CuFunction function;
-  unsigned grid;
+  unsigned grid, shared_bytes;
   void **arguments;
   int group; /* they count up by one */
 } CudaLaunch;

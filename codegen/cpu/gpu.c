@@ -68,12 +68,16 @@ static LLVMValueRef image_table(Object *object) {
   return struct_table(object, records, code->images.count, "images");
 }
 
-/* An nn_cuda_argument. */
-static LLVMValueRef argument_record(Object *object, const Plan *plan, const CudaArgument *argument) {
+/* An nn_cuda_argument; maps of the entry's kernels are numbered through, this kernel's from `maps`. */
+static LLVMValueRef argument_record(Object *object, const Plan *plan, const CudaArgument *argument, int maps) {
   int field = 0, bytes = 0;
   switch (argument->kind) {
   case CUDA_BUFFER: field = frame_pointer(plan, argument->index); break;
   case CUDA_SIZE: field = frame_dim(plan, argument->index); break;
+  case CUDA_MAP:
+    field = maps + argument->index;
+    bytes = -1;
+    break;
   case CUDA_VALUE:
     field = frame_argument(plan, argument->index);
     bytes = (int)plan_element_bytes(plan->graph->parameters.items[argument->index].type.dtype);
@@ -82,14 +86,18 @@ static LLVMValueRef argument_record(Object *object, const Plan *plan, const Cuda
   return glue_struct(object, fields, COUNT_OF(fields));
 }
 
-static LLVMValueRef kernel_record(Object *object, const Plan *plan, const CudaKernel *kernel) {
+static LLVMValueRef kernel_record(Object *object, const Plan *plan, const CudaKernel *kernel, int maps) {
   LLVMValueRef *arguments = NEW_ARRAY(object->arena, LLVMValueRef, kernel->arguments.count + 1);
   for (int k = 0; k < kernel->arguments.count; k++)
-    arguments[k] = argument_record(object, plan, &kernel->arguments.items[k]);
-  LLVMValueRef fields[] = {
-      glue_string(object, kernel->name),         glue_int(object, CUDA_THREADS),
-      glue_int(object, kernel->shared_bytes),    struct_table(object, arguments, kernel->arguments.count, "arguments"),
-      glue_int(object, kernel->arguments.count), glue_int(object, kernel->part)};
+    arguments[k] = argument_record(object, plan, &kernel->arguments.items[k], maps);
+  LLVMValueRef fields[] = {glue_string(object, kernel->name),
+                           glue_int(object, CUDA_THREADS),
+                           glue_int(object, kernel->shared_bytes),
+                           glue_int(object, kernel->wide_bytes),
+                           glue_int(object, 0),
+                           struct_table(object, arguments, kernel->arguments.count, "arguments"),
+                           glue_int(object, kernel->arguments.count),
+                           glue_int(object, kernel->part)};
   return glue_struct(object, fields, COUNT_OF(fields));
 }
 
@@ -97,14 +105,54 @@ static LLVMValueRef kernel_table(Object *object, int entry) {
   const Plan *plan = object->plans[entry];
   const CudaKernel *kernels = object->options->cuda->source.kernels[entry];
   LLVMValueRef *records = NEW_ARRAY(object->arena, LLVMValueRef, plan->kernels.count + 1);
-  for (int k = 0; k < plan->kernels.count; k++) records[k] = kernel_record(object, plan, &kernels[k]);
+  for (int k = 0, maps = 0; k < plan->kernels.count; k++) {
+    records[k] = kernel_record(object, plan, &kernels[k], maps);
+    maps += kernels[k].maps.count;
+  }
   return struct_table(object, records, plan->kernels.count, "cuda_kernels");
+}
+
+/* ---- tensor maps ---- */
+
+static LLVMValueRef map_number(Object *object, const Plan *plan, const Dim *elements) {
+  const Dim *bytes = dim_multiply(plan->module, elements, dim_constant(plan->module, 4));
+  if (!bytes) bug("a tensor map leaves 64 bits");
+  return glue_size(object, bytes);
+}
+
+/* An nn_cuda_map; its numbers are stored behind *count. */
+static LLVMValueRef map_record(Object *object, const Plan *plan, const CudaMap *map, LLVMValueRef numbers, int *count) {
+  LLVMValueRef box[CUDA_MAP_RANK];
+  for (int k = 0; k < CUDA_MAP_RANK; k++) box[k] = glue_int(object, map->box[k]);
+  LLVMValueRef fields[] = {glue_int(object, frame_pointer(plan, map->buffer)), glue_int(object, map->rank),
+                           glue_int(object, *count), glue_int(object, 0),
+                           LLVMConstArray2(object->emitter.i32, box, CUDA_MAP_RANK)};
+  glue_store(object, map_number(object, plan, map->base), numbers, 8 * (int64_t)(*count)++);
+  for (int k = 0; k < map->rank; k++) glue_store(object, glue_size(object, map->size[k]), numbers, 8 * (int64_t)(*count)++);
+  for (int k = 0; k < map->rank; k++)
+    glue_store(object, map_number(object, plan, map->stride[k]), numbers, 8 * (int64_t)(*count)++);
+  return glue_struct(object, fields, COUNT_OF(fields));
+}
+
+/* All maps of an entry; `numbers` gets those of the call. */
+static LLVMValueRef map_table(Object *object, int entry, LLVMValueRef *numbers) {
+  const Plan *plan = object->plans[entry];
+  const CudaKernel *kernels = object->options->cuda->source.kernels[entry];
+  int maps = 0, count = 0;
+  for (int k = 0; k < plan->kernels.count; k++) maps += kernels[k].maps.count;
+  LLVMValueRef *records = NEW_ARRAY(object->arena, LLVMValueRef, maps + 1);
+  *numbers = glue_array(object, object->emitter.i64, maps * (1 + 2 * CUDA_MAP_RANK) + 1);
+  maps = 0;
+  for (int k = 0; k < plan->kernels.count; k++)
+    for (int j = 0; j < kernels[k].maps.count; j++)
+      records[maps++] = map_record(object, plan, &kernels[k].maps.items[j], *numbers, &count);
+  return struct_table(object, records, maps, "cuda_maps");
 }
 
 static LLVMValueRef whole_kernel(Object *object, int entry) {
   const CudaKernel *whole = &object->options->cuda->source.wholes[entry];
   if (!whole->name) return glue_null(object);
-  return glue_constant(object, kernel_record(object, object->plans[entry], whole), "cuda_whole");
+  return glue_constant(object, kernel_record(object, object->plans[entry], whole, 0), "cuda_whole");
 }
 
 /* So that code is loaded anew where another object comes to lie at the same place. */
@@ -130,13 +178,15 @@ LLVMValueRef emit_gpu_execute(Object *object, int entry, LLVMValueRef run, LLVMV
   const CudaCode *code = object->options->cuda;
   LLVMValueRef *records = NEW_ARRAY(object->arena, LLVMValueRef, plan->buffers.count);
   int narrays;
-  LLVMValueRef sizes = list_arrays(object, plan, records, &narrays);
+  LLVMValueRef sizes = list_arrays(object, plan, records, &narrays), numbers;
+  LLVMValueRef maps = map_table(object, entry, &numbers);
   LLVMValueRef fields[] = {LLVMConstInt(object->emitter.i64, hash_of_images(code), 0),
                            image_table(object),
                            kernel_table(object, entry),
                            whole_kernel(object, entry),
                            struct_table(object, records, narrays, "arrays"),
                            launches,
+                           maps,
                            glue_int(object, code->images.count),
                            glue_int(object, plan->kernels.count),
                            glue_int(object, narrays),
@@ -146,9 +196,9 @@ LLVMValueRef emit_gpu_execute(Object *object, int entry, LLVMValueRef run, LLVMV
                            glue_int(object, frame_locals(plan)),
                            glue_int(object, 0)};
   LLVMValueRef table = glue_constant(object, glue_struct(object, fields, COUNT_OF(fields)), "cuda_entry");
-  LLVMTypeRef pointer = object->emitter.pointer, types[] = {pointer, pointer, pointer, pointer, pointer, pointer};
+  LLVMTypeRef pointer = object->emitter.pointer, types[] = {pointer, pointer, pointer, pointer, pointer, pointer, pointer};
   LLVMValueRef execute = runtime_function(object, "nn_cuda_execute", types, COUNT_OF(types));
-  return glue_call(object, execute, (LLVMValueRef[]){run, frame, table, counts, extents, sizes}, COUNT_OF(types));
+  return glue_call(object, execute, (LLVMValueRef[]){run, frame, table, counts, extents, sizes, numbers}, COUNT_OF(types));
 }
 
 /* init(state, seed): nn_cuda_init(state, bytes, seed, host_init); get and set(state, name, data) likewise. */

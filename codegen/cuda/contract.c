@@ -83,10 +83,10 @@ static void choose_copies(const Contract *contract, Side *side) {
   side->pitch = side->in_fold ? contract->piece + FOLD_PAD : side->reach + OWN_PAD;
 }
 
-static Contract contract_of(Print *print) {
+static Contract contract_of(Print *print, bool wide) {
   const Stage *stage = print->stage;
   const Scalar *scalars = stage->scalars.items, *product = &scalars[stage->folders.items[0].value];
-  Contract contract = {.print = print, .piece = stage->tile.piece};
+  Contract contract = {.print = print, .piece = wide ? WIDE_PIECE : stage->tile.piece, .wide = wide};
   contract.side[0] = (Side){.name = "row", .operand = "a", .factor = &scalars[product->a], .each = stage->tile.rows};
   contract.side[1] = (Side){.name = "column", .operand = "b", .factor = &scalars[product->b], .each = stage->tile.columns};
   int order[MAX_LOOPS], count = loops_in_order(0, stage->nkept, stage->tile.vector, order);
@@ -106,19 +106,27 @@ static Contract contract_of(Print *print) {
     contract.side[k].reach = contract.side[k].each * ACROSS;
     contract.side[k].total = span_product(print, contract.side[k].loops, contract.side[k].count);
     choose_copies(&contract, &contract.side[k]);
+    contract.side[k].feed = stage->tile.feed[k];
   }
-  if (stage->tile.precision != PRECISION_F32) give_warps(&contract);
+  if (wide)
+    give_warpgroups(&contract);
+  else if (stage->tile.precision != PRECISION_F32)
+    give_warps(&contract);
   return contract;
 }
 
 /* ---- tiles in shared memory ---- */
 
-static int tile_floats(const Contract *contract, const Side *side) {
+int tile_floats(const Contract *contract, const Side *side) {
+  if (contract->wide) return side->reach * contract->piece;
   return side->pitch * (side->in_fold ? side->reach : contract->piece);
 }
 
 const char *tile_element(const Contract *contract, const Side *side, const char *own, const char *fold) {
   const char *line = side->in_fold ? own : fold, *at = side->in_fold ? fold : own;
+  if (contract->wide)
+    return arena_format(contract->print->arena, "%s_tile[%s(%s, %s)]", side->operand,
+                        side->in_fold ? "fold_line" : "own_line", own, fold);
   return arena_format(contract->print->arena, strchr(line, '+') ? "%s_tile[(%s) * %d + %s]" : "%s_tile[%s * %d + %s]",
                       side->operand, line, side->pitch, at);
 }
@@ -142,7 +150,7 @@ static const char *times(Print *print, const char *text, int factor) {
   return factor == 1 ? text : arena_format(print->arena, "%s * %d", text, factor);
 }
 
-static void print_bring(const Contract *contract, const Side *side) {
+void print_bring(const Contract *contract, const Side *side) {
   Print *print = contract->print;
   int line = (side->in_fold ? contract->piece : side->reach) / side->width;
   const char *at = times(print, arena_format(print->arena, "copy %% %d", line), side->width);
@@ -248,6 +256,7 @@ static void print_pieces(const Contract *contract) {
 /* ---- what is done to the sums ---- */
 
 static int operand_floats(const Contract *contract) {
+  if (contract->wide) return wide_floats(contract);
   return (contract->ahead + 1) * (tile_floats(contract, &contract->side[0]) + tile_floats(contract, &contract->side[1]));
 }
 
@@ -282,7 +291,9 @@ static void print_results(const Contract *contract) {
   int parts = count_parts(contract), some = rows->reach / parts;
   if (parts > 1) print_open(print, "for (int part = 0; part < %d; part++)", parts);
   print_barrier(print);
-  if (contract->warps)
+  if (contract->wide)
+    print_put_wide_sums(contract);
+  else if (contract->warps)
     print_put_warp_sums(contract, parts);
   else
     print_put_sums(contract, parts);
@@ -321,8 +332,8 @@ static void print_squares(const Contract *contract) {
   print_loops(print, arena_format(print->arena, "square / (%s)", squares), contract->batch, contract->nbatch);
 }
 
-void print_contract(Print *print) {
-  Contract contract = contract_of(print);
+static void print_narrow(Print *print) {
+  Contract contract = contract_of(print, false);
   int64_t at = stage_shared(print, 4 * operand_floats(&contract));
   print_line(print, "float *const tiles = (float *)(shared + %lld);", (long long)at);
   if (contract.warps)
@@ -335,4 +346,28 @@ void print_contract(Print *print) {
   print_pieces(&contract);
   print_results(&contract);
   print_close(print);
+}
+
+static void print_wide(Print *print) {
+  Contract contract = contract_of(print, true);
+  print_wide_head(&contract);
+  print_line(print, "const %s steps = (%s + %d) / %d;", print->index, contract.fold_total, contract.piece - 1,
+             contract.piece);
+  print_squares(&contract);
+  print_wide_pieces(&contract);
+  print_results(&contract);
+  print_close(print);
+}
+
+/* Where warpgroups multiply on GPUs that have them, one text has both. */
+void print_contract(Print *print) {
+  if (print->stage->tile.feed[0] == FEED_NONE) {
+    print_narrow(print);
+    return;
+  }
+  print_line(print, "#ifdef WARPGROUPS");
+  print_wide(print);
+  print_line(print, "#else");
+  print_narrow(print);
+  print_line(print, "#endif");
 }

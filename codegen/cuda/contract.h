@@ -1,4 +1,5 @@
-/* A contraction being printed: what contract.c, which prints it, and mma.c, which multiplies by tensor cores, share. */
+/* A contraction being printed: what contract.c, which prints it, and mma.c and warpgroup.c, which multiply by tensor cores,
+ * share. */
 #ifndef NNC_CUDA_CONTRACT_H
 #define NNC_CUDA_CONTRACT_H
 
@@ -19,6 +20,8 @@ typedef struct Side {
   bool local;   /* the operand is in shared memory already */
   int width;    /* of a copy */
   int pitch;    /* from line to line of the tile */
+  OperandFeed feed;
+  int map; /* its number, where a map feeds it */
 } Side;
 
 typedef struct Contract {
@@ -29,6 +32,7 @@ typedef struct Contract {
   int piece, ahead; /* of the fold; how many pieces are on their way while one is multiplied */
   int warps;        /* of the block's eight, one below the other; 0: threads multiply by themselves */
   int tiles[2];     /* of a warp: rows of 16, columns of 8 */
+  bool wide;        /* warpgroups multiply */
 } Contract;
 
 /* An element of a side's tile in shared memory; own: which row (column). */
@@ -39,5 +43,17 @@ void give_warps(Contract *contract); /* cuts the square for warps */
 void print_warps(const Contract *contract);
 void print_warp_multiply(const Contract *contract);
 void print_put_warp_sums(const Contract *contract, int parts); /* those of a part of the rows, to shared memory */
+
+/* ---- contract.c, for warpgroup.c ---- */
+void print_bring(const Contract *contract, const Side *side); /* a piece of an operand, copied by all threads */
+int tile_floats(const Contract *contract, const Side *side);
+
+/* ---- warpgroup.c ---- */
+enum { WIDE_PIECE = 32 };
+void give_warpgroups(Contract *contract);
+int wide_floats(const Contract *contract); /* of shared memory, in all */
+void print_wide_head(const Contract *contract);
+void print_wide_pieces(const Contract *contract);
+void print_put_wide_sums(const Contract *contract);
 
 #endif

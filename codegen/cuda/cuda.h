@@ -13,18 +13,30 @@ enum { CUDA_THREADS = 256 };
 typedef enum CudaArgumentKind {
   CUDA_BUFFER, /* the address of buffer `index` on the device; of a result: NULL where it is not wanted */
   CUDA_VALUE,  /* the value of scalar parameter `index`: float, int, or unsigned char */
-  CUDA_SIZE    /* dim symbol `index`, as long long */
+  CUDA_SIZE,   /* dim symbol `index`, as long long */
+  CUDA_MAP     /* a tensor map, by value: maps.items[index] of the kernel */
 } CudaArgumentKind;
 typedef struct CudaArgument {
   CudaArgumentKind kind;
   int index;
 } CudaArgument;
+/* An array of f32 as the GPU copies squares of it by itself: its axes, neighbours in memory first, in elements. */
+enum { CUDA_MAP_RANK = 4 };
+typedef struct CudaMap {
+  Id buffer;
+  const Dim *base;
+  int rank;
+  const Dim *size[CUDA_MAP_RANK], *stride[CUDA_MAP_RANK];
+  int box[CUDA_MAP_RANK]; /* a square's size */
+} CudaMap;
 typedef struct CudaKernel {
   const char *name;     /* "lenet_train_3_dense" */
   int64_t shared_bytes; /* dynamic shared memory */
+  int64_t wide_bytes;   /* the same of code for sm_90a, where warpgroups multiply */
   int blocks;           /* for how many on one processor its registers do */
   int part;             /* of the source */
   Vec(CudaArgument) arguments;
+  Vec(CudaMap) maps;
 } CudaKernel;
 typedef struct CudaSource {
   Text text;            /* the file, whole */

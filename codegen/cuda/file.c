@@ -9,7 +9,7 @@
 
 enum { PART_KERNELS = 12, MOST_PARTS = 16 };
 
-extern const char cuda_prelude[]; /* prelude.cu */
+extern const char cuda_prelude[], cuda_warpgroups[]; /* prelude.cu, warpgroup.cu */
 
 typedef struct Function {
   const char *name, *parameters, *names, *body, *legend;
@@ -110,10 +110,12 @@ static void find_arguments(Whole *whole, const CudaKernel *kernels) {
     for (int j = 0; j < kernels[k].arguments.count; j++) {
       const CudaArgument *argument = &kernels[k].arguments.items[j];
       bool *const wanted[] = {[CUDA_BUFFER] = whole->buffers, [CUDA_VALUE] = whole->values, [CUDA_SIZE] = whole->sizes};
+      if (argument->kind == CUDA_MAP) bug("a tensor map in an entry that is one launch");
       wanted[argument->kind][argument->index] = true;
     }
     whole->own->blocks = kernels[k].blocks == 1 ? 1 : whole->own->blocks;
     whole->own->shared_bytes = MAX(whole->own->shared_bytes, kernels[k].shared_bytes);
+    whole->own->wide_bytes = MAX(whole->own->wide_bytes, kernels[k].wide_bytes);
   }
   for (int k = 0; k < plan->launches.count; k++)
     if (plan->launches.items[k].kind == LAUNCH_LOOP) mention(plan->launches.items[k].trips, whole->sizes);
@@ -253,7 +255,10 @@ CudaSource cuda_print(const Module *module, Plan *const *plans, int count) {
   CudaSource *source = &file.source;
   source->kernels = NEW_ARRAY(arena, CudaKernel *, count + 1);
   source->wholes = NEW_ARRAY(arena, CudaKernel, count + 1);
-  text_add(&source->text, "/* %s, for CUDA: made by nnc. */\n\n%s", module->name, cuda_prelude);
+  bool warpgroups = false;
+  for (int k = 0; k < count; k++) warpgroups |= plan_has_warpgroups(plans[k]);
+  text_add(&source->text, "/* %s, for CUDA: made by nnc. */\n\n%s%s", module->name, cuda_prelude,
+           warpgroups ? cuda_warpgroups : "");
   for (int k = 0; k < count; k++) {
     const Plan *plan = plans[k];
     source->kernels[k] = NEW_ARRAY(arena, CudaKernel, plan->kernels.count + 1);

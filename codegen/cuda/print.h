@@ -23,6 +23,8 @@ typedef struct Print {
   Vec(const Dim *) sizes;       /* size_<k>: what the kernel's head must compute */
   int64_t shared_bytes;         /* of locals */
   int64_t stage_bytes;          /* the most that a stage needs beside them */
+  int64_t wide_bytes;           /* the same where warpgroups multiply; 0: they do nowhere */
+  Vec(CudaMap) maps;            /* map_<k> */
   int64_t *local_offset;        /* by buffer */
 } Print;
 
@@ -88,7 +90,8 @@ void print_scatter(Print *print);
 void print_sort(Print *print);
 void print_cumsum(Print *print);
 
-/* ---- contract.c ---- */
+/* ---- contract.c, warpgroup.c ---- */
 void print_contract(Print *print);
+bool plan_has_warpgroups(const Plan *plan);
 
 #endif

@@ -243,6 +243,11 @@ static void print_arguments(Print *print, KernelText *own) {
   for (int k = 0; k < print->sizes.count; k++) mention(print->sizes.items[k], mentioned);
   for (int k = 0; k < print->module->dims.count; k++)
     if (mentioned[k]) add_argument(print, own, (CudaArgument){CUDA_SIZE, k}, "long long ", dim_name(print, k));
+  for (int k = 0; k < print->maps.count; k++) {
+    add_argument(print, own, (CudaArgument){CUDA_MAP, k}, "const __grid_constant__ TensorMap ",
+                 arena_format(print->arena, "map_%d", k));
+    PUSH(print->module->arena, &own->kernel.maps, print->maps.items[k]);
+  }
 }
 
 /* Where it comes from, and what its arguments are the first time. */
@@ -284,10 +289,12 @@ KernelText print_kernel(const Plan *plan, const Kernel *kernel) {
   print_body(&print);
   own.kernel.blocks = blocks_of(kernel);
   own.kernel.shared_bytes = print.shared_bytes + print.stage_bytes;
+  own.kernel.wide_bytes = print.shared_bytes + MAX(print.stage_bytes, print.wide_bytes);
   print_arguments(&print, &own);
   print_legend(&print, &own.legend);
   print.out = &own.body;
-  if (own.kernel.shared_bytes > 0) print_line(&print, "extern __shared__ __align__(16) unsigned char shared[];");
+  if (own.kernel.shared_bytes > 0)
+    print_line(&print, "extern __shared__ __align__(%d) unsigned char shared[];", print.wide_bytes > 0 ? 1024 : 16);
   for (int k = 0; k < print.sizes.count; k++) {
     Text size = {0};
     print_dim(&print, print.sizes.items[k], &size);

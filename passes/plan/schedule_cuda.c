@@ -34,7 +34,8 @@ static void cut_for_cuda(Kernel *kernel, const TargetCosts *costs);
    .split_fold = 2048,                                                                                                     \
    .precision = own,                                                                                                       \
    .short_launch = 32e6,                                                                                                   \
-   .cut = cut_for_cuda}
+   .cut = cut_for_cuda,                                                                                                    \
+   .feed = feed_for_cuda}
 static const TargetCosts f32_costs = CUDA_COSTS(PRECISION_F32), tf32_costs = CUDA_COSTS(PRECISION_TF32),
                          bf16_costs = CUDA_COSTS(PRECISION_BF16);
 const TargetCosts *const cuda_costs[PRECISION_COUNT] = {&f32_costs, &tf32_costs, &bf16_costs};

@@ -73,7 +73,7 @@ static int put_all(CudaGraph *graph, Call *call) {
   cuda_graph_begin(graph);
   for (int k = 0; k < call->count && result == 0; k++) {
     void *arguments[] = {&call->array[k], &call->value[k]};
-    CudaLaunch launch = {&kernel, (CuFunction)(void *)&nodes[k], call->grid[k], arguments, groups[k]};
+    CudaLaunch launch = {&kernel, (CuFunction)(void *)&nodes[k], call->grid[k], 0, arguments, groups[k]};
     result = cuda_graph_put(&functions, graph, &launch);
   }
   return result == 0 ? cuda_graph_end(&functions, graph) : result;

@@ -13,7 +13,7 @@
 
 enum { MAX_THREADS = 1024, STACK = 128 << 10, WARP = 32 };
 
-typedef enum Waits { RUNS, AT_BARRIER, AT_EXCHANGE, AT_GRID, ENDED } Waits;
+typedef enum Waits { RUNS, AT_BARRIER, AT_EXCHANGE, AT_GRID, AT_YIELD, ENDED } Waits;
 typedef struct Fibre {
   jmp_buf place;
   Waits waits;
@@ -62,6 +62,7 @@ static void fibre_main(void) {
 
 static void barrier(void) { leave(AT_BARRIER); }
 static void grid_barrier(void) { leave(AT_GRID); }
+static void yield(void) { leave(AT_YIELD); }
 
 static unsigned exchange(unsigned value, int distance) {
   Fibre *own = &run.fibre[run.now];
@@ -111,6 +112,18 @@ static void go_on_all(unsigned first, unsigned count, int backwards) {
   for (unsigned k = 0; k < count; k++) go_on(backwards ? first + count - 1 - k : first + k);
 }
 
+/* Those that wait for what others do look again; whether one of them found it. */
+static int look_again(int backwards) {
+  int found = 0;
+  for (unsigned k = 0; k < run.threads; k++) {
+    unsigned thread = backwards ? run.threads - 1 - k : k;
+    if (run.fibre[thread].waits != AT_YIELD) continue;
+    go_on(thread);
+    found |= run.fibre[thread].waits != AT_YIELD;
+  }
+  return found;
+}
+
 /* Until all threads have ended or wait for other blocks; gives which. */
 static Waits run_block(int backwards) {
   go_on_all(0, run.threads, backwards);
@@ -129,20 +142,25 @@ static Waits run_block(int backwards) {
       go_on_all(warp * WARP, WARP, backwards);
       moved = 1;
     }
-    if (!moved)
-      shim_die("of %u threads %u are at a barrier, %u at a shuffle, %u at a barrier of the grid, %u have ended: they wait "
-               "for ever",
-               run.threads, count_waiting(AT_BARRIER), count_waiting(AT_EXCHANGE), count_waiting(AT_GRID), ended);
+    if (!moved && !look_again(backwards))
+      shim_die(
+          "of %u threads %u are at a barrier, %u at a shuffle, %u at a barrier of the grid, %u at one in memory, %u have "
+          "ended: they wait for ever",
+          run.threads, count_waiting(AT_BARRIER), count_waiting(AT_EXCHANGE), count_waiting(AT_GRID),
+          count_waiting(AT_YIELD), ended);
   }
 }
 
-static void begin(const ShimKernel *kernel, void **arguments, unsigned blocks, unsigned threads) {
+static void begin(const ShimKernel *kernel, void **arguments, unsigned blocks, unsigned threads, int backwards) {
   if (threads > MAX_THREADS || threads % WARP != 0) shim_die("blocks of %u threads", threads);
   run.shim = (Shim){.block_size = {threads, 1, 1},
                     .grid = {blocks, 1, 1},
                     .barrier = barrier,
                     .exchange = exchange,
-                    .grid_barrier = grid_barrier};
+                    .grid_barrier = grid_barrier,
+                    .yield = yield,
+                    .die = shim_die,
+                    .backwards = backwards};
   run.kernel = kernel;
   run.arguments = arguments;
   run.threads = threads;
@@ -152,7 +170,7 @@ static void begin(const ShimKernel *kernel, void **arguments, unsigned blocks, u
 
 void shim_run(const ShimKernel *kernel, void **arguments, unsigned blocks, unsigned threads, unsigned shared_bytes,
               int backwards) {
-  begin(kernel, arguments, blocks, threads);
+  begin(kernel, arguments, blocks, threads, backwards);
   for (unsigned k = 0; k < blocks; k++) {
     unsigned char *shared = kernel->begin(&run.shim);
     memset(shared, 0xFF, shared_bytes);
@@ -167,7 +185,7 @@ void shim_run_together(const ShimKernel *kernel, void **arguments, unsigned bloc
   unsigned ended = 0;
   if (!memory || blocks > SHIM_TOGETHER) shim_die("%u blocks together", blocks);
   memset(memory, 0xFF, (size_t)blocks * shared_bytes);
-  begin(kernel, arguments, blocks, threads);
+  begin(kernel, arguments, blocks, threads, backwards);
   unsigned char *shared = kernel->begin(&run.shim);
   while (ended < blocks) {
     ended = 0;

@@ -66,12 +66,15 @@ int nvrtcCompileProgram(Source *program, int noptions, const char *const *option
   char folder[] = "/tmp/nnc.shim.XXXXXX", source[64], code[64], command[512];
   for (int k = 0; k < noptions; k++) /* PTX is for GPUs that are not yet: there will be no such shim */
     if (strncmp(options[k], "--gpu-architecture=compute_", 27) == 0) return 0;
+  int hopper = 0;
+  for (int k = 0; k < noptions; k++) hopper |= strcmp(options[k], "--gpu-architecture=sm_90a") == 0;
   if (!mkdtemp(folder)) return 1;
   snprintf(source, sizeof source, "%s/kernels.cpp", folder);
   snprintf(code, sizeof code, "%s/kernels.so", folder);
   FILE *file = fopen(source, "w");
   if (!file) return 1;
-  fprintf(file, "#include \"%s\"\n%s", SHIM_DEVICE_HEADER, program->text);
+  fprintf(file, "%s#include \"%s\"\n%s", hopper ? "#define __CUDA_ARCH_FEAT_SM90_ALL\n" : "", SHIM_DEVICE_HEADER,
+          program->text);
   write_calls(file, program->text);
   fclose(file);
   snprintf(command, sizeof command, "c++ -std=c++17 -w -Og -ffp-contract=off -shared -fPIC -o %s %s", code, source);

@@ -13,6 +13,7 @@
 #define __noinline__ __attribute__((noinline))
 #define __align__(bytes)
 #define __launch_bounds__(...)
+#define __grid_constant__
 
 // As in shim.c.
 struct Shim {
@@ -20,6 +21,9 @@ struct Shim {
   void (*barrier)(void);
   unsigned (*exchange)(unsigned value, int distance); // with the lane whose number differs in these bits
   void (*grid_barrier)(void);
+  void (*yield)(void);
+  void (*die)(const char *format, ...);
+  int backwards;
 };
 static Shim *shim;
 #define threadIdx shim->thread
@@ -27,23 +31,31 @@ static Shim *shim;
 #define blockDim shim->block_size
 #define gridDim shim->grid
 
-alignas(64) unsigned char shared[228 << 10];
+alignas(1024) unsigned char shared[228 << 10];
 
 #define SHIM
 
 static inline void __syncthreads() { shim->barrier(); }
 static inline void grid_barrier(unsigned *) { shim->grid_barrier(); }
 
-// Copies are done when they are waited for, as late as a GPU might. Those under way are in order, behind each other.
+// Copies are done when they are waited for, as late as a GPU might, or at once, where threads run backwards. Those under way
+// are in order, behind each other.
 struct ShimCopy { float *to; const float *from; int count; bool inside; };
 struct ShimCopies { ShimCopy copy[256]; int end[16], copies, groups; }; // where each closed group ends
 static ShimCopies shim_copies[4 * 1024]; // of the blocks that may be under way at the same time
 static inline ShimCopies *shim_own_copies() { return &shim_copies[shim->block.x % 4 * 1024 + shim->thread.x]; }
+static inline void shim_do(const ShimCopy &copy) {
+  for (int k = 0; k < copy.count; k++) copy.to[k] = copy.inside ? copy.from[k] : 0;
+}
 static void shim_copy(float *to, const float *from, int count, bool inside) {
   ShimCopies *own = shim_own_copies();
+  const ShimCopy copy = {to, from, count, inside};
   if ((size_t)to % (4 * count) != 0 || (inside && (size_t)from % (4 * count) != 0)) __builtin_trap(); // as a GPU does
   if (own->copies == sizeof own->copy / sizeof *own->copy) __builtin_trap();
-  own->copy[own->copies++] = {to, from, count, inside};
+  if (shim->backwards)
+    shim_do(copy);
+  else
+    own->copy[own->copies++] = copy;
 }
 static inline void copy_4(float *to, const float *from, bool inside) { shim_copy(to, from, 1, inside); }
 static inline void copy_16(float *to, const float *from, bool inside) { shim_copy(to, from, 4, inside); }
@@ -57,8 +69,7 @@ static void shim_wait(int pending) {
   const int done = own->groups - pending;
   if (done <= 0) return;
   const int end = own->end[done - 1];
-  for (const ShimCopy *copy = own->copy; copy < own->copy + end; copy++)
-    for (int k = 0; k < copy->count; k++) copy->to[k] = copy->inside ? copy->from[k] : 0;
+  for (const ShimCopy *copy = own->copy; copy < own->copy + end; copy++) shim_do(*copy);
   memmove(own->copy, own->copy + end, (own->copies - end) * sizeof *own->copy);
   own->copies -= end;
   for (int k = done; k < own->groups; k++) own->end[k - done] = own->end[k] - end;
@@ -66,9 +77,12 @@ static void shim_wait(int pending) {
 }
 template <int pending> static inline void copies_wait() { shim_wait(pending); }
 
+static inline void shim_begin_warpgroups();
+
 extern "C" unsigned char *shim_begin(Shim *own) {
   shim = own;
   for (ShimCopies &copies : shim_copies) copies.copies = copies.groups = 0;
+  shim_begin_warpgroups();
   return shared;
 }
 
@@ -123,6 +137,12 @@ static inline void shim_multiply(float *sum, const unsigned *a, const unsigned *
 }
 static inline void multiply_tf32(float *sum, const unsigned *a, const unsigned *b) { shim_multiply(sum, a, b, 1); }
 static inline void multiply_bf16(float *sum, const unsigned *a, const unsigned *b) { shim_multiply(sum, a, b, 2); }
+
+#ifdef __CUDA_ARCH_FEAT_SM90_ALL
+#include "warpgroup.hpp"
+#else
+static inline void shim_begin_warpgroups() {}
+#endif
 
 // A kernel called with the addresses of its arguments, as cuLaunchKernel gives them.
 template <class... T, size_t... K>

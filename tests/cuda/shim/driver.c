@@ -45,6 +45,9 @@ EXPORT int cuLaunchCooperativeKernel(void *function, unsigned grid_x, unsigned g
                                      unsigned block_y, unsigned block_z, unsigned shared_bytes, void *stream,
                                      void **arguments);
 EXPORT int cuOccupancyMaxActiveBlocksPerMultiprocessor(int *blocks, void *function, int threads, size_t shared_bytes);
+EXPORT int cuTensorMapEncodeTiled(ShimMap *map, int kind, unsigned rank, void *array, const uint64_t *sizes,
+                                  const uint64_t *strides, const unsigned *box, const unsigned *steps, int interleave,
+                                  int swizzle, int promotion, int fill);
 EXPORT int cuGetErrorString(int code, const char **text);
 
 int shim_fails(const char *function) {
@@ -200,6 +203,27 @@ int cuFuncSetAttribute(void *function, int attribute, int value) {
   MAY_FAIL();
   (void)function;
   return attribute == 8 && value <= 227 << 10 ? GOOD : INVALID;
+}
+
+/* ---- tensor maps ---- */
+
+/* Refuses what NVIDIA's does: f32 in squares with lines of 128 bytes alone are known here. */
+int cuTensorMapEncodeTiled(ShimMap *map, int kind, unsigned rank, void *array, const uint64_t *sizes,
+                           const uint64_t *strides, const unsigned *box, const unsigned *steps, int interleave, int swizzle,
+                           int promotion, int fill) {
+  MAY_FAIL();
+  uint64_t address = (uint64_t)(uintptr_t)array;
+  if (kind != 7 || rank < 2 || rank > 4 || interleave != 0 || swizzle != 3 || promotion > 3 || fill != 0) return INVALID;
+  if ((uintptr_t)map % 64 != 0 || address % 16 != 0 || box[0] != 32) return INVALID;
+  *map = (ShimMap){.magic = SHIM_MAP_MAGIC, .array = address, .rank = rank};
+  for (unsigned k = 0; k < rank; k++) {
+    if (sizes[k] < 1 || sizes[k] > 1ull << 32 || box[k] < 1 || box[k] > 256 || steps[k] != 1) return INVALID;
+    map->sizes[k] = sizes[k];
+    map->box[k] = box[k];
+    map->strides[k] = k == 0 ? 4 : strides[k - 1];
+    if (k > 0 && (map->strides[k] % 16 != 0 || map->strides[k] >= 1ull << 40)) return INVALID;
+  }
+  return GOOD;
 }
 
 /* ---- launches ---- */

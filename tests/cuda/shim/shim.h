@@ -21,7 +21,18 @@ typedef struct Shim {
   void (*barrier)(void);
   unsigned (*exchange)(unsigned value, int distance);
   void (*grid_barrier)(void);
+  void (*yield)(void); /* what it waits for, others must do */
+  void (*die)(const char *format, ...);
+  int backwards; /* then what may be done late is done early */
 } Shim;
+
+/* A tensor map as this driver encodes it. */
+typedef struct ShimMap {
+  uint64_t magic, array, sizes[4], strides[4]; /* in bytes */
+  uint32_t box[4];
+  uint32_t rank, unused[7];
+} ShimMap;
+enum { SHIM_MAP_MAGIC = 0x70616d74 };
 
 typedef struct ShimKernel {
   void (*call)(void **arguments);
