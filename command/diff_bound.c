@@ -9,7 +9,8 @@
  * that are off by a few units of f32 at random, and with all that rounds off by one (ir/interpret_shake.c), and FACTOR times
  * what a tensor then moves is allowed too. Whole numbers and bools must be equal wherever both interpreters agree. Where
  * factors of contractions are rounded further (--precision), the interpreter in f32 rounds them too, and one unit of that
- * kind of the largest value is allowed beside.
+ * kind of the largest value is allowed beside: tensor cores cut sums off where f32 rounds them, a unit of f32 for each
+ * instruction at most, and one of tf32 has room for the 2^13 instructions of 2^16 folds.
  *
  * A tensor beyond a bound that is itself as large as the tensor's values is lost, if it is not far beyond: rounding leaves
  * nothing of it to compare (the gradient of a batchnorm over two numbers can be anything), and four draws don't tell how far

@@ -155,7 +155,7 @@ void print_bring(const Contract *contract, const Side *side) {
   int line = (side->in_fold ? contract->piece : side->reach) / side->width;
   const char *at = times(print, arena_format(print->arena, "copy %% %d", line), side->width);
   const char *of = arena_format(print->arena, "copy / %d", line);
-  print_line(print, "#pragma unroll");
+  print_line(print, contract->wide ? "#pragma unroll 1" : "#pragma unroll"); /* sums take most registers */
   print_open(print, "for (int copy = threadIdx.x; copy < %d; copy += %d)", contract->piece * side->reach / side->width,
              CUDA_THREADS);
   print_line(print, "const int k = %s, own = %s;", side->in_fold ? at : of, side->in_fold ? of : at);

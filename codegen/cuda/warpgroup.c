@@ -181,16 +181,15 @@ static void print_rows(const Contract *contract) {
   Print *print = contract->print;
   const Side *rows = &contract->side[0];
   print_line(print, "#pragma unroll");
-  print_line(print, "for (int k = 0; k < %d; k++)", steps_each(contract));
-  print_line(print, "#pragma unroll");
-  print_open(print, "  for (int e = 0; e < 4; e++)");
-  print_line(print, "const int own = first_own + e %% 2 * 8, fold = k * %d + %s;", step_folds(contract),
+  print_open(print, "for (int at = 0; at < %d; at++)", 4 * steps_each(contract));
+  print_line(print, "const int e = at %% 4, own = first_own + e %% 2 * 8, fold = at / 4 * %d + %s;", step_folds(contract),
              is_bf16(contract) ? "lane_column * 2 + e / 2 * 8" : "lane_column + e / 2 * 4");
   if (is_bf16(contract))
-    print_line(print, "a[k][e] = bf16_pair(%s, %s);", tile_element(contract, rows, "own", "fold"),
+    print_line(print, "a[at / 4][e] = bf16_pair(%s, %s);", tile_element(contract, rows, "own", "fold"),
                tile_element(contract, rows, "own", "fold + 1"));
   else
-    print_line(print, "a[k][e] = tf32_of(%s);", tile_element(contract, rows, "own", "fold"));
+    print_line(print, "a[at / 4][e] = tf32_of(%s);", tile_element(contract, rows, "own", "fold"));
+  print_line(print, "keep(a[at / 4][e]);");
   print_close(print);
 }
 
@@ -210,6 +209,11 @@ static void print_barriers(const Contract *contract, const char *call) {
   Print *print = contract->print;
   print_line(print, "if (threadIdx.x == 0)");
   print_line(print, "  for (int buffer = 0; buffer < %d; buffer++) %s;", BUFFERS, call);
+}
+
+static void print_keep_sums(const Contract *contract) {
+  print_line(contract->print, "#pragma unroll");
+  print_line(contract->print, "for (int i = 0; i < %d; i++) keep(sum[i]);", group_columns(contract) / 2);
 }
 
 /* ---- what contract.c calls ---- */
@@ -239,6 +243,7 @@ void print_wide_pieces(const Contract *contract) {
   print_barrier(print);
   print_call(contract);
   print_line(print, "float sum[%d] = {};", group_columns(contract) / 2);
+  print_keep_sums(contract);
   print_line(print, "unsigned a[%d][4];", steps_each(contract));
   print_line(print, "for (%s step = 0; step < %d && step < steps; step++) bring(step);", print->index, BUFFERS);
   print_open(print, "for (%s step = 0; step < steps; step++)", print->index);
@@ -253,6 +258,7 @@ void print_wide_pieces(const Contract *contract) {
   print_multiply(contract);
   print_close(print);
   print_line(print, "warpgroup_wait();");
+  print_keep_sums(contract);
 }
 
 void print_put_wide_sums(const Contract *contract) {

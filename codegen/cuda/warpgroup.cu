@@ -76,6 +76,10 @@ DEVICE void warpgroup_begin() { asm volatile("wgmma.fence.sync.aligned;" ::: "me
 DEVICE void warpgroup_commit() { asm volatile("wgmma.commit_group.sync.aligned;" ::: "memory"); }
 DEVICE void warpgroup_wait() { asm volatile("wgmma.wait_group.sync.aligned 0;" ::: "memory"); }
 
+/* Registers that products read or write: all that is done to them before stays before, what comes behind behind. */
+DEVICE void keep(unsigned &word) { asm volatile("" : "+r"(word)::"memory"); }
+DEVICE void keep(float &number) { asm volatile("" : "+f"(number)::"memory"); }
+
 /* 64 rows, whose factors are in registers as those of multiply_tf32 and multiply_bf16, by `columns` of an operand. */
 #define SUMS_8(k)                                                                                                          \
   "+f"(sum[k]), "+f"(sum[k + 1]), "+f"(sum[k + 2]), "+f"(sum[k + 3]), "+f"(sum[k + 4]), "+f"(sum[k + 5]),                  \

@@ -26,10 +26,11 @@ expect 2 'no kind of GPU is named' "$NNC" mlp.nn --target cuda --gpu '' -o mlp.o
 
 expect 0 '0  classify_0_contract' "$NNC" show mlp.nn --target cuda --gpu sm_90 --kernels
 
-agrees() { expect 0 '' "$NNC" diff "$@" --target cuda --gpu sm_90 -q; }
+agrees() { expect 0 '' "$NNC" diff "$@" --target cuda --gpu "${GPU:-sm_90}" -q; }
 agrees "$SOURCE/tests/gpu/ops.nn" N=37 T=61
 agrees "$SOURCE/tests/gpu/ops.nn" N=1 T=1
 for precision in f32 tf32 bf16; do agrees "$SOURCE/tests/gpu/products.nn" N=133 --precision $precision; done
+for precision in tf32 bf16; do GPU=sm_90a agrees "$SOURCE/tests/gpu/products.nn" N=133 --precision $precision; done # warpgroups
 agrees "$SOURCE/tests/gpu/nets.nn" N=19
 agrees "$SOURCE/tests/gpu/nets.nn" N=19 --precision tf32
 for program in gan linreg perceptron lenet; do agrees "$SOURCE/models/$program.nn" --seed 3; done

@@ -1,9 +1,8 @@
-#include <vector>
-
 // What warpgroup.cu has for Hopper, by the same descriptors: barriers in shared memory, squares by tensor maps, products of
 // warpgroups. What is asynchronous is done as late as a GPU might, when it is waited for, or, where threads run backwards, at
 // once: so neither an operand that is overwritten too early nor a buffer that is filled too early goes unseen. What only a GPU
 // can show: whether the fences between its own engines and the threads (shared_fence, warpgroup_begin) suffice.
+#include <vector>
 
 struct ShimMap {
   unsigned long long magic, array, sizes[4], strides[4];
@@ -167,6 +166,7 @@ SHIM_WARPGROUP_MULTIPLY(16)
 SHIM_WARPGROUP_MULTIPLY(32)
 SHIM_WARPGROUP_MULTIPLY(64)
 SHIM_WARPGROUP_MULTIPLY(128)
+template <class T> static inline void keep(T &) {}
 static inline void warpgroup_begin() {}
 static inline void warpgroup_commit() {
   ShimProducts *own = shim_own_products();
