@@ -56,8 +56,8 @@ Cached cache_find(Arena *arena, const Program *program, const Settings *settings
   bool none = settings->no_cache || (cuda && getenv("NNC_NVRTC"));
   const char *folder = none ? NULL : folder_of_cache(arena);
   if (!folder || !add_program(&cached.key) || !codegen_circumstances(&codegen, &cached.key)) return cached;
-  text_add(&cached.key, "no-fuse %d, passed %d, memory %lld, sanitize %d, entries", settings->no_fuse, program->passed,
-           (long long)settings->memory, settings_sanitizer(settings));
+  text_add(&cached.key, "no-fuse %d, fast-conv %d, passed %d, memory %lld, sanitize %d, entries", settings->no_fuse,
+           settings->fast_conv, program->passed, (long long)settings->memory, settings_sanitizer(settings));
   for (int k = 0; k < program->module->entries.count; k++)
     text_add(&cached.key, " %s", program->module->entries.items[k]->name);
   text_add(&cached.key, "\n");

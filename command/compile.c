@@ -344,6 +344,7 @@ static const Option options[] = {
     OPTIONS_OF_TARGETS,
     FLAG("no-fuse", 0, no_fuse, "compiles each op to a kernel of its own"),
     OPTION_MEMORY,
+    OPTION_FAST_CONV,
     TEXT("weights", 0, weights, "FILE", "builds a checkpoint's numbers (.safetensors) in: init then gives them"),
     OPTION_SANITIZE,
     FLAG("debug", 'g', debug_lines, "puts the .nn lines into the object's debug information"),

@@ -74,6 +74,7 @@ static const char *first_name(Pass first) { return first == PASS_COUNT ? "code g
 /* What shows the fault: the dumps on both sides of it. */
 static void print_help(const Diff *diff, Pass first) {
   const char *model = diff->program->path, *flag = diff->settings->no_fuse ? " --no-fuse" : "";
+  if (diff->settings->fast_conv) flag = arena_format(diff->arena, "%s --fast-conv", flag);
   if (diff->settings->set) flag = arena_format(diff->arena, " --set='%s'%s", diff->settings->set, flag);
   if (first == PASS_COUNT)
     printf("  help: 'nnc %s%s --stop-after=memory' prints the plan, which is right, '--emit ll' the code made of it\n",
@@ -215,7 +216,7 @@ static bool diff_all(Diff *diff, Failure *failure) {
   }
   bool all = entries.count == 0;
   for (int k = 0; all && k < diff->machine[COMPILED]->nentries; k++) PUSH(diff->arena, &entries, k);
-  if (!settings->quiet && !diff->list) diff_explain(stdout);
+  if (!settings->quiet && !diff->list) diff_explain(settings->fast_conv, stdout);
   for (int k = 0; k < entries.count; k++)
     if (!diff_entry(diff, entries.items[k], failure)) return false;
   if (diff->beyond > 0)

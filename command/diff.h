@@ -49,7 +49,7 @@ double diff_element(const Diff *diff, Side side, Dtype dtype, const void *data, 
 Verdict diff_verdict(const Diff *diff, int value, int64_t count, const void *const data[SIDES]);
 /* Fills diff->moved, after the calls. */
 bool diff_shake(Diff *diff, Failure *failure);
-void diff_explain(FILE *out); /* the bound, in words */
+void diff_explain(bool fast_conv, FILE *out); /* the bound, in words */
 
 /* diff_replay.c: for each of these values of the entry that went beyond, the first pass after which it does; PASS_COUNT:
  * none, so that code generation is left. `why` gets what the executor says of a plan that cannot even be run. */

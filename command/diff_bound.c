@@ -10,7 +10,8 @@
  * what a tensor then moves is allowed too. Whole numbers and bools must be equal wherever both interpreters agree. Where
  * factors of contractions are rounded further (--precision), the interpreter in f32 rounds them too, and one unit of that
  * kind of the largest value is allowed beside: tensor cores cut sums off where f32 rounds them, a unit of f32 for each
- * instruction at most, and one of tf32 has room for the 2^13 instructions of 2^16 folds.
+ * instruction at most, and one of tf32 has room for the 2^13 instructions of 2^16 folds. Where convolutions are
+ * computed by tiles (--fast-conv), the f64 interpreter is off by as much more as these round more.
  *
  * A tensor beyond a bound that is itself as large as the tensor's values is lost, if it is not far beyond: rounding leaves
  * nothing of it to compare (the gradient of a batchnorm over two numbers can be anything), and four draws don't tell how far
@@ -101,11 +102,14 @@ Verdict diff_verdict(const Diff *diff, int value, int64_t count, const void *con
   return verdict;
 }
 
-void diff_explain(FILE *out) {
+void diff_explain(bool fast_conv, FILE *out) {
   fprintf(out,
           "compiled against interpreted in f64; bound: %d times what f32 interpreted, or arguments off by %d units and\n"
           "all that rounds by %d, differ, and %d units of f32 of the largest value\n",
           FACTOR, SHAKE_UNITS, ROUNDING_UNITS, UNITS);
+  if (fast_conv)
+    fprintf(out, "convolutions by tiles of 2 x 2 or 4 x 4: what rounds, %.1f or %.0f times as much\n", fast_conv_error(2),
+            fast_conv_error(4));
 }
 
 /* ---- shakes ---- */
@@ -144,6 +148,11 @@ static void note_moved(double *moved, const double *a, const double *b, int64_t 
   }
 }
 
+static double more_by_tiles(void *user, const Graph *graph, const Node *contract) {
+  (void)user;
+  return fast_conv_error(fast_conv_tile(graph, contract, FAST_CONV_BEST));
+}
+
 /* One more run in f64, a little off; the exact one's call and state stand beside it. */
 static bool shake(Diff *diff, Arena *arena, const Call *exact, uint32_t key, Failure *failure) {
   Machine *machine = diff->shaken, *still = diff->machine[DOUBLE];
@@ -153,6 +162,7 @@ static bool shake(Diff *diff, Arena *arena, const Call *exact, uint32_t key, Fai
   if (!diff_make_call(diff, arena, machine, exact->entry, &call, failure)) return false;
   shake_inputs(diff, arena, &call, key);
   Shake roundings = {.units = ROUNDING_UNITS, .draws = (uint64_t)key << 32};
+  if (diff->settings->fast_conv) roundings.more = more_by_tiles;
   machine->shake = &roundings;
   bool good = diff_run_call(diff, machine, &call, failure);
   machine->shake = NULL;

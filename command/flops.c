@@ -18,6 +18,7 @@ double flops_asked(Program *program, const Settings *settings, int entry, const 
   Failure ignored = {0};
   pipeline.stop_after = PASS_trim; /* code from the cache needed no passes */
   bool trimmed = program->next > PASS_trim || program_run(program, &pipeline, &ignored);
+  if (settings->fast_conv && program->next > PASS_winograd) trimmed = false; /* what was asked, not what it takes */
   if (!program->interpreted) return 0;
   double plain = count_flops(program->interpreted[entry], dims);
   return trimmed ? MIN(plain, count_flops(program->module->entries.items[entry], dims)) : plain;

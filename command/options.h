@@ -10,7 +10,7 @@
 
 typedef struct Settings {
   bool help, verbose, quiet, interpret, f64, no_cache, no_fuse, json, time, kernels, partial, standardize, check;
-  bool debug_lines, linear;
+  bool debug_lines, linear, fast_conv;
   const char *output, *emit, *set, *weights, *target, *gpu, *precision, *compiled, *cpu, *triple, *sanitize, *dump,
       *stop_after;
   const char *state, *save, *resume, *label, *step, *test, *watch, *shuffle, *log, *plot, *report, *columns, *svg, *mark;
@@ -64,6 +64,10 @@ typedef struct Command {
            "(default f32: not at all); sums, arrays and params are f32")
 #define OPTION_SET                                                                                                         \
   TEXT("set", 0, set, "CONSTANTS", "other values for constants of the model's file: --set 'hidden = 64; rate = 0.5'")
+#define OPTION_FAST_CONV                                                                                                   \
+  FLAG("fast-conv", 0, fast_conv,                                                                                          \
+       "3 x 3 convolutions by Winograd's tiles where that pays: faster, with larger\n"                                     \
+       "rounding errors; nnc show --fast-conv tells how large")
 #define OPTION_MEMORY                                                                                                      \
   BYTES("mem", memory,                                                                                                     \
         "bounds each entry's scratch with one worker (64M, 1.5G); some values are\n"                                       \
@@ -76,7 +80,7 @@ typedef struct Command {
   WHOLE("threads", 0, threads, "K", 1, 1024, "worker threads (default: all processors); results do not depend on it"),     \
       TEXT("cpu", 0, cpu, "NAME", "the processor to compile for (default: native)"), OPTION_SET, OPTIONS_OF_TARGETS,       \
       FLAG("no-fuse", 0, no_fuse, "compiles each op to a kernel of its own"), OPTION_MEMORY, OPTION_SANITIZE,              \
-      FLAG("no-cache", 0, no_cache, "compiles anew, and keeps nothing in the cache folder")
+      OPTION_FAST_CONV, FLAG("no-cache", 0, no_cache, "compiles anew, and keeps nothing in the cache folder")
 #define OPTIONS_OF_INTERPRETING                                                                                            \
   FLAG("interpret", 0, interpret, "interprets the model instead of compiling it"),                                         \
       FLAG("f64", 0, f64, "interprets it in double precision")

@@ -197,6 +197,7 @@ PipelineOptions program_pipeline(const Settings *settings) {
   pipeline.unfused = settings->no_fuse;
   pipeline.memory = settings->memory;
   pipeline.zone = settings_sanitizer(settings) == SANITIZE_ADDRESS ? 64 : 0;
+  pipeline.fast_conv = settings->fast_conv ? FAST_CONV_BEST : FAST_CONV_NONE;
   pipeline.time = settings->verbose;
   pipeline.out = stderr;
   pipeline.costs = target_is_cuda(settings) ? cuda_costs[settings_precision(settings) % PRECISION_COUNT] : &default_costs;

@@ -105,6 +105,35 @@ static void print_memory(Arena *arena, Machine *machine, const Settings *setting
   text_free(&text);
 }
 
+/* The convolutions that --fast-conv may take, in a graph and in the bodies of its loops, and by which tiles it does. */
+typedef struct ConvTiles {
+  int all, by2, by4;
+} ConvTiles;
+
+static ConvTiles count_conv_tiles(const Graph *graph) {
+  ConvTiles count = {0};
+  for (Id id = 1; id < graph->nodes.count; id++) {
+    const Node *node = graph_node(graph, id);
+    int tile = fast_conv_tile(graph, node, FAST_CONV_BEST);
+    ConvTiles own = {fast_conv_tile(graph, node, FAST_CONV_2) != 0, tile == 2, tile == 4};
+    if (node->op == OP_scan) own = count_conv_tiles(node->scan->body);
+    count = (ConvTiles){count.all + own.all, count.by2 + own.by2, count.by4 + own.by4};
+  }
+  return count;
+}
+
+static ConvTiles entry_conv_tiles(const Machine *machine, const Settings *settings, int index) {
+  bool known = settings->fast_conv && machine->program && machine->program->interpreted;
+  return known ? count_conv_tiles(machine->program->interpreted[index]) : (ConvTiles){0};
+}
+
+static void print_conv_tiles(const ConvTiles *count) {
+  printf("       --fast-conv: %d of %d convolutions of 3 x 3 by tiles", count->by2 + count->by4, count->all);
+  if (count->by2) printf("; %d of 2 x 2, with %.1f times the rounding error", count->by2, fast_conv_error(2));
+  if (count->by4) printf("; %d of 4 x 4, with %.0f times the rounding error", count->by4, fast_conv_error(4));
+  printf("\n");
+}
+
 static void print_entry(Arena *arena, Machine *machine, const Settings *settings, int index) {
   const MachineEntry *entry = &machine->entries[index];
   printf("%-4s %s(", entry->step ? "step" : "fn", entry->name);
@@ -113,6 +142,8 @@ static void print_entry(Arena *arena, Machine *machine, const Settings *settings
   print_values(entry->results, entry->nresults);
   printf("%s%s\n", entry->nresults ? ")" : "", entry->draws ? "   draws: takes a seed" : "");
   if (machine->compiled) print_memory(arena, machine, settings, index);
+  ConvTiles tiles = entry_conv_tiles(machine, settings, index);
+  if (tiles.all > 0) print_conv_tiles(&tiles);
   double flops = flops_at_bounds(arena, machine, settings, index);
   if (flops > 0) printf("       %s at the bounds\n", flops_text(arena, flops));
 }
@@ -246,6 +277,16 @@ static cJSON *kernels_json(const nn_entry *entry) {
   return list;
 }
 
+static void add_conv_tiles(cJSON *item, const ConvTiles *count) {
+  if (count->all == 0) return;
+  cJSON *tiles = cJSON_AddObjectToObject(item, "fast_conv");
+  cJSON_AddNumberToObject(tiles, "convolutions", count->all);
+  cJSON_AddNumberToObject(tiles, "by_tiles_of_2", count->by2);
+  cJSON_AddNumberToObject(tiles, "by_tiles_of_4", count->by4);
+  cJSON_AddNumberToObject(tiles, "error_by_tiles_of_2", fast_conv_error(2)); /* times the direct way's */
+  cJSON_AddNumberToObject(tiles, "error_by_tiles_of_4", fast_conv_error(4));
+}
+
 /* At the bounds: what the arena holds at once, what it comes to, and all that ever lies in it side by side. */
 static void add_memory(Arena *arena, cJSON *item, const Plan *plan) {
   double buffers = 0;
@@ -279,6 +320,8 @@ static cJSON *entry_json(Arena *arena, Machine *machine, const Settings *setting
   cJSON_AddItemToObject(item, "results", values_json(entry->results, entry->nresults));
   double flops = flops_at_bounds(arena, machine, settings, index);
   if (flops > 0) cJSON_AddNumberToObject(item, "flops", flops);
+  ConvTiles tiles = entry_conv_tiles(machine, settings, index);
+  add_conv_tiles(item, &tiles);
   if (!machine->compiled) return item;
   size_t scratch = machine->model->entries[index].scratch(dims_at_bounds(arena, machine), 1);
   cJSON_AddNumberToObject(item, "scratch_bytes", (double)scratch);

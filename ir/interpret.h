@@ -40,6 +40,9 @@ void interpreter_free(Interpreter *interpreter);
 /* Where every op that rounds in f32 is off by up to so many units of f32, at random. */
 typedef struct Shake {
   double units;
+  /* NULL, or how many times as much a contract is off, where it will be computed in a way that rounds more */
+  double (*more)(void *user, const Graph *graph, const Node *contract);
+  void *user;
   uint64_t draws; /* how many were drawn; where it starts is the seed */
 } Shake;
 

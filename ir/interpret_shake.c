@@ -65,6 +65,7 @@ void shake_result(Frame *frame, const Node *node, Tensor *const *operands, Tenso
   Tensor sum = {0};
   if (rounding[node->op] == SUMS) sum = sum_of_magnitudes(frame, node, operands, result, value);
   double *data = (double *)result->data, unit = shake->units * (double)FLT_EPSILON;
+  if (shake->more && node->op == OP_contract) unit *= shake->more(shake->user, frame->graph, node);
   const double *size = sum.data ? (const double *)sum.data : data;
   for (int64_t i = 0, count = tensor_elements(result); i < count; i++) {
     double off = minus_one_to_one(shake->draws++);

@@ -20,6 +20,13 @@ void pass_hoist(Module *module);
 void pass_stack(Module *module);
 /* Chooses in which order the axes of pictures and of convolutions' kernels lie in memory. */
 void pass_layout(Module *module);
+/* Convolutions by fewer multiplications and larger errors: for each as pays best, or all that can be by tiles of 2 or 4. */
+typedef enum FastConv { FAST_CONV_NONE, FAST_CONV_BEST, FAST_CONV_2, FAST_CONV_4 } FastConv;
+void pass_winograd(Module *module, FastConv fast);
+/* By tiles of how many results each way it would compute this node; 0: as ever. */
+int fast_conv_tile(const Graph *graph, const Node *node, FastConv fast);
+/* How many times the direct way's rounding error is to be expected in what such tiles compute; 1 for 0. */
+double fast_conv_error(int tile);
 /* Brings contracts into the form that lowering wants: every operand is read linearly and inside (padding and dilation are
  * written out by a view that gets memory), and some loop is such that lanes can run along it. */
 void pass_linear(Module *module);
@@ -45,13 +52,14 @@ extern const struct TargetCosts *const cuda_costs[PRECISION_COUNT];
 /* Told after a pass what it left: all entries' graphs in the module, and from `lower` on their plans. */
 typedef void (*PassHook)(void *user, Module *module, Pass pass, struct Plan *const *plans);
 typedef struct PipelineOptions {
-  int64_t memory;  /* --mem: what an entry's scratch may take with one worker, at the bounds; 0: what it wants */
-  int64_t zone;    /* --sanitize address: so many bytes behind each buffer are nobody's */
-  bool unfused;    /* --no-fuse: each op its own kernel */
-  bool verify;     /* check after every pass; a fault is a bug() that names the pass */
-  Pass stop_after; /* PASS_COUNT: none */
-  Pass dump;       /* PASS_COUNT: none; printed to `out` after it */
-  bool time;       /* seconds of each pass to `out` */
+  int64_t memory;     /* --mem: what an entry's scratch may take with one worker, at the bounds; 0: what it wants */
+  int64_t zone;       /* --sanitize address: so many bytes behind each buffer are nobody's */
+  bool unfused;       /* --no-fuse: each op its own kernel */
+  FastConv fast_conv; /* --fast-conv */
+  bool verify;        /* check after every pass; a fault is a bug() that names the pass */
+  Pass stop_after;    /* PASS_COUNT: none */
+  Pass dump;          /* PASS_COUNT: none; printed to `out` after it */
+  bool time;          /* seconds of each pass to `out` */
   FILE *out;
   const struct TargetCosts *costs; /* NULL: default_costs */
   Pass interpret_after;            /* whose graphs are what the interpreter runs */

@@ -41,6 +41,7 @@ static void run_hoist(Pipeline *pipeline) { pass_hoist(pipeline->module); }
 static void run_stack(Pipeline *pipeline) { pass_stack(pipeline->module); }
 static void run_trim(Pipeline *pipeline) { pass_dead(pipeline->module); }
 static void run_layout(Pipeline *pipeline) { pass_layout(pipeline->module); }
+static void run_winograd(Pipeline *pipeline) { pass_winograd(pipeline->module, pipeline->options->fast_conv); }
 static void run_tidy(Pipeline *pipeline) { pass_fold(pipeline->module); }
 static void run_linear(Pipeline *pipeline) { pass_linear(pipeline->module); }
 static void run_share(Pipeline *pipeline) { pass_cse(pipeline->module); }
@@ -60,7 +61,7 @@ static const TargetCosts *costs_of(const Pipeline *pipeline) {
 
 static void run_fuse(Pipeline *pipeline) {
   for (int k = 0; k < pipeline->module->entries.count && !pipeline->options->unfused; k++) {
-    plan_fuse(pipeline->plans[k], costs_of(pipeline));
+    plan_fuse(pipeline->plans[k], costs_of(pipeline), pipeline->options->fast_conv != FAST_CONV_NONE);
   }
 }
 

@@ -20,6 +20,7 @@ typedef struct Group {
   int leading;         /* how many leading loops they share; their own kept loops if there is one member */
   double shared_bytes; /* of operands that every task reads whole */
   int contractions;
+  int least; /* so many leading loops they must go on to share */
   bool gone; /* joined to another */
 } Group;
 
@@ -484,7 +485,7 @@ static bool stays_alone(const Fusion *fusion, const Group *group, int leading) {
   return false;
 }
 
-static bool try_join_groups(Fusion *fusion, int a, int b) {
+static bool try_join_groups(Fusion *fusion, int a, int b, int least) {
   Group *first = &fusion->groups[a], *second = &fusion->groups[b];
   int related = 0, leading = MIN(first->leading, second->leading);
   if (first->stages.count + second->stages.count > STAGES_LIMIT) return false;
@@ -498,6 +499,7 @@ static bool try_join_groups(Fusion *fusion, int a, int b) {
   if (leading == 0 || !related || bytes > (double)fusion->costs->shared_bytes) return false;
   if (related == PARTS && (!are_short(fusion, first, leading) || !are_short(fusion, second, leading))) return false;
   if (stays_alone(fusion, first, leading) || stays_alone(fusion, second, leading)) return false;
+  if (leading < MAX(least, MAX(first->least, second->least))) return false;
   int contractions = first->contractions + second->contractions;
   if (fusion->costs->contractions > 0 && contractions > fusion->costs->contractions) return false;
   if (!may_join(fusion, a, b)) return false;
@@ -507,15 +509,52 @@ static bool try_join_groups(Fusion *fusion, int a, int b) {
   first->leading = leading;
   first->shared_bytes = bytes;
   first->contractions = contractions;
+  first->least = MAX(least, MAX(first->least, second->least));
   join_order(fusion, a, b);
   second->gone = true;
   return true;
 }
 
+/* Bytes, at the bounds, of one index of the leading loops of what `a` hands `b`. */
+static double handed_bytes(const Plan *plan, const Stage *a, const Stage *b, int leading) {
+  double bytes = 0;
+  for (int k = 0; k < a->stores.count; k++) {
+    const Type *type = &plan->buffers.items[a->stores.items[k].access.buffer].type;
+    if (!loads_from(b, a->stores.items[k].access.buffer)) continue;
+    double own = 4;
+    for (int axis = leading; axis < type->rank; axis++) own *= (double)type->size[axis]->high;
+    bytes = MAX(bytes, own);
+  }
+  return bytes;
+}
+
+/* What a contraction takes from a stage or hands it may fit a task's own memory if they share several loops, and not if they
+ * share one, as all with the same batch do. Such stages are joined first, and stay so. */
+static bool are_close(const Fusion *fusion, const Stage *first, const Stage *second, int *leading) {
+  int related = 0;
+  double room = (double)fusion->costs->local_bytes / 2;
+  if ((first->kind == STAGE_CONTRACT) == (second->kind == STAGE_CONTRACT)) return false;
+  *leading = common_leading(fusion->plan, first, second, MAX_LOOPS, &related);
+  return related == HANDED && *leading > 1 && handed_bytes(fusion->plan, first, second, 1) > room &&
+         handed_bytes(fusion->plan, first, second, *leading) <= room;
+}
+
+static void join_close(Fusion *fusion) {
+  int *group = NEW_ARRAY(fusion->plan->module->arena, int, fusion->count), leading;
+  for (int b = 0; b < fusion->count; b++) {
+    group[b] = b;
+    for (int a = b - 1; a >= 0; a--) {
+      if (fusion->groups[group[a]].gone || fusion->groups[group[b]].gone || group[a] == group[b]) continue;
+      if (!are_close(fusion, stage_of(fusion, a), stage_of(fusion, b), &leading)) continue;
+      if (try_join_groups(fusion, group[a], group[b], leading)) group[b] = group[a];
+    }
+  }
+}
+
 static void join_groups(Fusion *fusion) {
   for (int b = 1; b < fusion->count; b++) {
     for (int a = b - 1; a >= 0 && !fusion->groups[b].gone; a--) {
-      if (!fusion->groups[a].gone) try_join_groups(fusion, a, b);
+      if (!fusion->groups[a].gone) try_join_groups(fusion, a, b, 1);
     }
   }
 }
@@ -608,7 +647,7 @@ static void rebuild(Fusion *fusion, const uint64_t *stage_order) {
   plan->kernels.capacity = kernels.capacity;
 }
 
-void plan_fuse(Plan *plan, const TargetCosts *costs) {
+void plan_fuse(Plan *plan, const TargetCosts *costs, bool close) {
   plan_windows(plan);
   plan_borders(plan, costs);
   int count = plan->kernels.count;
@@ -628,6 +667,7 @@ void plan_fuse(Plan *plan, const TargetCosts *costs) {
     fusion.groups[k].contractions = stage->kind == STAGE_CONTRACT;
   }
   const uint64_t *stage_order = arena_copy(plan->module->arena, fusion.before, bytes);
+  if (close) join_close(&fusion);
   join_groups(&fusion);
   rebuild(&fusion, stage_order);
 }

@@ -109,22 +109,36 @@ static void lower_each(Lowering *lowering, Id id) {
   emission_end(&emission);
 }
 
-/* One stage for each part, which stores behind the parts before it. */
-static void lower_concat(Lowering *lowering, Id id) {
+/* One stage for each part, which stores behind the parts before it; a part that is itself nothing but parts for this one has
+ * no memory of its own. `start`: where this value begins, along each axis. */
+static bool lower_parts(Lowering *lowering, Id id, Id whole, const Dim *const *start) {
   const Node *node = graph_node(lowering->graph, id);
-  const Dim *start = dim_constant(lowering->module, 0);
+  const Dim *at[MAX_RANK];
+  memcpy(at, start, sizeof at);
   for (int part = 0; part < node->noperands; part++) {
-    const Type *type = graph_type(lowering->graph, node->operands[part]);
-    Emission emission = emission_begin(lowering, STAGE_EACH, id);
-    Axis coordinates[MAX_RANK];
-    emission_kept_loops(&emission, type->size, type->rank, coordinates);
-    int value = emit(&emission, node->operands[part], coordinates);
-    if (value < 0) return;
-    coordinates[node->index].offset = dim_add(lowering->module, coordinates[node->index].offset, start);
-    emission_store(&emission, buffer_for(lowering, id), coordinates, value);
-    emission_end(&emission);
-    start = dim_add(lowering->module, start, type->size[node->index]);
+    Id operand = node->operands[part];
+    const Type *type = graph_type(lowering->graph, operand);
+    if (graph_node(lowering->graph, operand)->op == OP_concat && !lowering->root[operand]) {
+      if (!lower_parts(lowering, operand, whole, at)) return false;
+    } else {
+      Emission emission = emission_begin(lowering, STAGE_EACH, whole);
+      Axis coordinates[MAX_RANK];
+      emission_kept_loops(&emission, type->size, type->rank, coordinates);
+      int value = emit(&emission, operand, coordinates);
+      if (value < 0) return false;
+      for (int a = 0; a < type->rank; a++) coordinates[a].offset = dim_add(lowering->module, coordinates[a].offset, at[a]);
+      emission_store(&emission, buffer_for(lowering, whole), coordinates, value);
+      emission_end(&emission);
+    }
+    at[node->index] = dim_add(lowering->module, at[node->index], type->size[node->index]);
   }
+  return true;
+}
+
+static void lower_concat(Lowering *lowering, Id id) {
+  const Dim *start[MAX_RANK];
+  for (int a = 0; a < MAX_RANK; a++) start[a] = dim_constant(lowering->module, 0);
+  lower_parts(lowering, id, id, start);
 }
 
 /* ---- folds ---- */

@@ -36,8 +36,8 @@ void plan_borders(Plan *plan, const TargetCosts *costs);
  * indices to keep workers busy (one picture, say), and it is so long that waiting between kernels costs nothing beside it. */
 bool stage_stays_alone(const Stage *stage, int leading, const TargetCosts *costs);
 /* Stages that run over the same loops become one, then stages that share their leading loops become one kernel; what only
- * one kernel uses becomes LOCAL. */
-void plan_fuse(Plan *plan, const TargetCosts *costs);
+ * one kernel uses becomes LOCAL. `close`: what only so stays with a task is joined first, as convolutions by tiles want it. */
+void plan_fuse(Plan *plan, const TargetCosts *costs, bool close);
 /* Chooses which params and states lie in panels, and cuts the loops that run along them. All entries' plans at once. */
 void plans_panels(Module *module, Plan *const *plans, int count, const TargetCosts *costs);
 /* What a stage costs, roughly, for one index of its first `loops` loops, at the bounds of run-time sizes. */

@@ -109,6 +109,18 @@ static bool ends_product(const Lowering *lowering, const bool *product, const in
   return false;
 }
 
+/* A concatenation that only another one reads is no value of its own: its parts are the other's. */
+static void join_concats(Lowering *lowering, const int *readers) {
+  const Graph *graph = lowering->graph;
+  for (Id id = 1; id < graph->nodes.count; id++) {
+    const Node *node = graph_node(graph, id);
+    for (int k = 0; lowering->inlined && lowering->live[id] && node->op == OP_concat && k < node->noperands; k++) {
+      Id part = node->operands[k];
+      if (graph_node(graph, part)->op == OP_concat && readers[part] == 1) lowering->root[part] = false;
+    }
+  }
+}
+
 void choose_roots(Lowering *lowering) {
   const Graph *graph = lowering->graph;
   Arena *arena = lowering->module->arena;
@@ -119,6 +131,7 @@ void choose_roots(Lowering *lowering) {
   mark_live(graph, lowering->live);
   for (Id id = 1; id < count; id++) lowering->root[id] = must_be_root(graph_node(graph, id));
   int *readers = count_readers(lowering);
+  join_concats(lowering, readers);
   double *cost = NEW_ARRAY(arena, double, count);
   bool *product = NEW_ARRAY(arena, bool, count); /* what the store behind a contraction could write in its place */
   const bool *leaves = values_that_leave(graph);

@@ -10,16 +10,21 @@ run, each with its best settings; a figure is the median of the turns' medians i
 the calls are timed from Python, nnc's as the others'. *Against the best*: the best peer's time over nnc's, above 1 where nnc
 is faster. The floor is the multiply-adds that the model asks for at the peak that a probe reached before or after, and the
 share of peak is the floor over nnc's median. `same` is the largest difference from nnc's result and, behind it, of the
-updates of weights, both relative.
+updates of weights, both relative. *With --fast-conv*: nnc's own time with that option, and its time without over it.
 
 ![each row's time of the best peer over nnc's](benchmarks.svg)
 """
+FAST = "nnc --fast-conv"
 TITLES = {"infer": "Inference", "train": "Training steps", "product": "Products", "math": "Vector math"}
+
+
+def is_peer(name):
+    return name not in ("nnc", FAST)
 
 
 def best(row):
     """The peer with the lowest median among those that compute the same."""
-    peers = [(figures["median"], name) for name, figures in row["contestants"].items() if name != "nnc" and figures["same"]]
+    peers = [(figures["median"], name) for name, figures in row["contestants"].items() if is_peer(name) and figures["same"]]
     return min(peers)[1] if peers else None
 
 
@@ -32,15 +37,23 @@ def ratio(row, figure="median"):
     return row["contestants"][peer][figure] / row["contestants"]["nnc"][figure] if peer else None
 
 
+def fast_conv(row):
+    own, fast = row["contestants"]["nnc"], row["contestants"].get(FAST)
+    return f"{time(fast)}, {own['median'] / fast['median']:.2f}" if fast and fast["same"] else "-"
+
+
 def table(rows):
-    yield "| workload | threads | floor | nnc | best peer | | against the best | share of peak | same | commit |"
-    yield "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |"
+    some = any(FAST in row["contestants"] for row in rows)
+    more = ("with --fast-conv | ", "--- | ") if some else ("", "")
+    yield f"| workload | threads | floor | nnc | best peer | | against the best | share of peak | {more[0]}same | commit |"
+    yield f"| --- | --- | --- | --- | --- | --- | --- | --- | {more[1]}--- | --- |"
     for row in rows:
         own, peer = row["contestants"]["nnc"], best(row)
         floor = row["flops"] / row["peak"] if row["flops"] else 0
         cells = [row["key"], str(row["threads"]), f"{1e6 * floor:,.1f}" if floor else "-", time(own)]
         cells += [peer, time(row["contestants"][peer]), f"**{ratio(row):.2f}** ({ratio(row, 'fastest'):.2f})"] if peer else ["-"] * 3
-        cells += [f"{100 * floor / own['median']:.0f}%" if floor else "-", row["worst"], row["commit"]]
+        cells += [f"{100 * floor / own['median']:.0f}%" if floor else "-", *([fast_conv(row)] if some else [])]
+        cells += [row["worst"], row["commit"]]
         yield "| " + " | ".join(cells) + " |"
 
 

@@ -44,20 +44,21 @@ def net_rows():
         yield {"key": f"{net} {what} N={rows}", "group": net, "net": net, "N": rows, "entry": entry, "kind": kind,
                "model": f"models/{'' if net in ('lenet', 'resnet18') else 'bench/'}{net}.nn",
                "inputs": ["x", "y"] if update else ["x"], "softmax": net in ("lenet", "resnet18"),
-               "result": [] if update else [rows, CLASSES.get(net, 10)], "momentum": 0, "decay": 0, **(update or {})}
+               "result": [] if update else [rows, CLASSES.get(net, 10)], "momentum": 0, "decay": 0,
+               "fast_conv": net == "resnet18" and not update, **(update or {})}
 
 
 def product_rows():
     for entry in PRODUCTS:
         m, n, k = (int(size) for size in entry.split("_")[1].split("x"))
-        yield {"key": f"product {entry}", "group": "products", "net": "products", "N": 0, "entry": entry, "kind": "product",
+        yield {"key": f"product {entry}", "group": "products", "net": "products", "N": 0, "entry": entry, "kind": "product", "fast_conv": False,
                "model": "models/bench/products.nn", "inputs": ["a", "b"], "result": [m, n],
                "a": [k, m] if entry[0] == "t" else [m, k], "b": [n, k] if entry[1] == "t" else [k, n]}
 
 
 def math_rows():
     for entry in FUNCTIONS:
-        yield {"key": f"{entry} of {ELEMENTS} floats", "group": "math", "net": "math", "N": 0, "entry": entry, "kind": "math",
+        yield {"key": f"{entry} of {ELEMENTS} floats", "group": "math", "net": "math", "N": 0, "entry": entry, "kind": "math", "fast_conv": False,
                "model": "models/bench/math.nn", "inputs": ["x"], "result": [ELEMENTS]}
 
 

@@ -3,7 +3,10 @@
  * The definition is the graph with its gradients expanded and nothing else done to it, in f64. Against it stand: that graph
  * in f32, the graph that the optimising passes leave in f32, the plan with and without fusion and for CUDA, and compiled
  * code. Where decisions were open, all of this is done once more with the program that tells them (decisions.c), and what
- * could not be compared before is compared under the decisions of each run. */
+ * could not be compared before is compared under the decisions of each run.
+ *
+ * With --fast-conv the definition has its convolutions by tiles: the bounds are then of what these round, and the plain graph
+ * must give the same in f64, to within what f64 rounds. */
 #include "codegen/cuda/cuda.h"
 #include "passes/plan/plan_passes.h"
 #include "runtime/cuda.h"
@@ -27,6 +30,7 @@ typedef struct Check {
   Counts *counts;
   Text *why;
   Graph **definitions;  /* by entry */
+  Graph **direct;       /* the same with convolutions as they were, NULL: no other */
   Decisions *decisions; /* by entry */
   bool telling;         /* the runs tell their decisions */
   /* the entry at hand */
@@ -163,6 +167,29 @@ static bool check_graph(Check *check, const char *way, const Graph *graph) {
   Run run = run_of(check, graph, &outcome);
   Failure failure = {0};
   return interpret(&run, &failure) ? compare(check, way, &outcome) : failed(check, way, &failure);
+}
+
+/* What it is in f64 must be the definition's value in f64, to within a little more than f64's part of the bound. */
+static bool check_direct(Check *check, const Graph *graph) {
+  Outcome outcome = outcome_new(check);
+  Run run = run_of(check, graph, &outcome);
+  Failure failure = {0};
+  run.f64 = true;
+  run.parameters = check->inputs.wide_parameters;
+  for (int k = 0; k < check->module->symbols.count; k++) run.states[k] = check->inputs.wide_states[k];
+  if (!interpret(&run, &failure)) return failed(check, "direct", &failure);
+  for (int r = 0; r < graph->results.count; r++) {
+    Id value = check->graph->results.items[r].value;
+    for (int64_t k = 0; k < array_count(&run.results[r]); k++) {
+      double exact = array_get(&check->plain.values[value], k), found = array_get(&run.results[r], k);
+      double bound = check->plain.bound[value][k];
+      if (bound == INFINITY || agrees(found, exact, ldexp(bound, -24))) continue;
+      text_add(check->why, "direct, N=%lld: %s %s[%lld] is %.17g, by tiles %.17g", (long long)check->inputs.dims[0],
+               graph->name, graph->results.items[r].name, (long long)k, found, exact);
+      return false;
+    }
+  }
+  return true;
 }
 
 static bool check_plan(Check *check, const char *way, const Plan *plan, Outcome *outcome) {
@@ -307,6 +334,7 @@ static bool make_ways(Check *check, Graph *const *graphs, Ways *ways) {
   for (int way = 0; way < PLANS; way++) {
     PipelineOptions options = default_pipeline;
     options.verify = true;
+    options.fast_conv = check->options->fast_conv;
     options.unfused = way == UNFUSED || way == BOUNDED; /* which leaves more to be made again */
     options.memory = way == BOUNDED;                    /* a byte is never enough, so that all is made again that can be */
     options.costs = way == FOR_CUDA ? &gpu : &costs;
@@ -336,6 +364,7 @@ static bool check_at(Check *check, const Ways *ways, int64_t n) {
   Decisions *decisions = check->telling ? &none : &check->decisions[entry];
   if (!bound_values(check, decisions, &check->plain, &failure)) return failed(check, "in f64", &failure);
   bool good = check_graph(check, "interpreted", check->called) && check_graph(check, "optimised", ways->optimised[entry]);
+  if (check->direct && !check->telling) good = good && check_direct(check, check->direct[entry]);
   Outcome outcomes[PLANS];
   for (int way = 0; way < PLANS && good; way++) {
     set_symbols(check, ways->symbols[way]);
@@ -391,6 +420,10 @@ bool check_module(const Module *module, const CheckOptions *options, Counts *cou
     text_add(why, NOT_A_PROGRAM "\n");
     diagnostics_text(module->diagnostics, why);
     return false;
+  }
+  if (own.fast_conv) {
+    check.direct = arena_copy(module->arena, module->entries.items, (size_t)count * sizeof(Graph *));
+    pass_winograd(check.module, own.fast_conv);
   }
   check.definitions = arena_copy(module->arena, module->entries.items, (size_t)count * sizeof(Graph *));
   check.decisions = NEW_ARRAY(module->arena, Decisions, count);

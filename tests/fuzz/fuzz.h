@@ -90,7 +90,8 @@ typedef struct Counts {
 } Counts;
 typedef struct CheckOptions {
   bool compiled, cuda, verbose;
-  int64_t *progress; /* what is being run, for the message after a crash */
+  FastConv fast_conv; /* all convolutions that can be are by tiles */
+  int64_t *progress;  /* what is being run, for the message after a crash */
 } CheckOptions;
 #define NOT_A_PROGRAM "no program:" /* what `why` begins with if the program is at fault */
 /* False with a sentence in `why` if some way of running the module's entry disagrees. */
