@@ -221,6 +221,23 @@ bool access_always_inside(const Plan *plan, const Stage *stage, const Access *ac
 bool access_strides(const Plan *plan, const Stage *stage, const Access *access, const Dim **base,
                     const Dim *strides[MAX_LOOPS]);
 
+/* An operand of a CONTRACT as an array whose squares a GPU copies by itself: an axis for each stride, the smallest first, 1;
+ * an index along it is the sum of its loops. A square is `box` along each axis: lines of 32 neighbours, each of one row
+ * (column) if in_fold, else of 32 rows (columns) of one fold. */
+enum { MAP_RANK = 5, MAP_LINE = 32 };
+typedef struct MapAxis {
+  const Dim *stride, *size;
+  int loops[MAX_LOOPS], nloops, box;
+} MapAxis;
+typedef struct OperandMap {
+  const Dim *base;
+  MapAxis axis[MAP_RANK];
+  int rank, lines;
+  bool in_fold;
+} OperandMap;
+/* Of operand 0 or 1, for squares of so many rows (columns); false where it cannot be one. plan_map.c */
+bool plan_operand_map(const Plan *plan, const Stage *stage, int operand, int reach, OperandMap *map);
+
 bool plan_verify(const Plan *plan, Text *why);
 void plan_print(const Plan *plan, Text *out);
 /* Reads plans back: the file holds the module's head (dims, params, states, entries' parameters and results, as

@@ -281,7 +281,7 @@ typedef struct Arguments {
 
 /* Read by code for sm_90a alone. */
 static int make_map(const Call *call, int which, void *to) {
-  static const unsigned steps[NN_CUDA_MAP_RANK] = {1, 1, 1, 1};
+  static const unsigned steps[NN_CUDA_MAP_RANK] = {1, 1, 1, 1, 1};
   const nn_cuda_map *map = &call->entry->maps[which];
   const int64_t *numbers = &call->numbers[map->first];
   uint64_t sizes[NN_CUDA_MAP_RANK], strides[NN_CUDA_MAP_RANK];

@@ -40,9 +40,9 @@ typedef struct nn_cuda_argument {
 } nn_cuda_argument;
 /* An array of f32, of which the GPU copies squares by itself: the field that points to it. Behind `first` lie, among numbers
  * of the call, where it begins there, and by axis its sizes and its strides, neighbours first; in bytes but for the sizes. */
-enum { NN_CUDA_MAP_RANK = 4, NN_CUDA_MAP_BYTES = 128 };
+enum { NN_CUDA_MAP_RANK = 5, NN_CUDA_MAP_BYTES = 128 };
 typedef struct nn_cuda_map {
-  int32_t field, rank, first, unused;
+  int32_t field, rank, first;
   int32_t box[NN_CUDA_MAP_RANK]; /* a square's size */
 } nn_cuda_map;
 typedef struct nn_cuda_kernel {

@@ -121,16 +121,17 @@ static LLVMValueRef map_number(Object *object, const Plan *plan, const Dim *elem
 }
 
 /* An nn_cuda_map; its numbers are stored behind *count. */
-static LLVMValueRef map_record(Object *object, const Plan *plan, const CudaMap *map, LLVMValueRef numbers, int *count) {
-  LLVMValueRef box[CUDA_MAP_RANK];
-  for (int k = 0; k < CUDA_MAP_RANK; k++) box[k] = glue_int(object, map->box[k]);
-  LLVMValueRef fields[] = {glue_int(object, frame_pointer(plan, map->buffer)), glue_int(object, map->rank),
-                           glue_int(object, *count), glue_int(object, 0),
-                           LLVMConstArray2(object->emitter.i32, box, CUDA_MAP_RANK)};
+static LLVMValueRef map_record(Object *object, const Plan *plan, const CudaMap *own, LLVMValueRef numbers, int *count) {
+  const OperandMap *map = &own->map;
+  LLVMValueRef box[MAP_RANK];
+  for (int k = 0; k < MAP_RANK; k++) box[k] = glue_int(object, k < map->rank ? map->axis[k].box : 0);
+  LLVMValueRef fields[] = {glue_int(object, frame_pointer(plan, own->buffer)), glue_int(object, map->rank),
+                           glue_int(object, *count), LLVMConstArray2(object->emitter.i32, box, MAP_RANK)};
   glue_store(object, map_number(object, plan, map->base), numbers, 8 * (int64_t)(*count)++);
-  for (int k = 0; k < map->rank; k++) glue_store(object, glue_size(object, map->size[k]), numbers, 8 * (int64_t)(*count)++);
   for (int k = 0; k < map->rank; k++)
-    glue_store(object, map_number(object, plan, map->stride[k]), numbers, 8 * (int64_t)(*count)++);
+    glue_store(object, glue_size(object, map->axis[k].size), numbers, 8 * (int64_t)(*count)++);
+  for (int k = 0; k < map->rank; k++)
+    glue_store(object, map_number(object, plan, map->axis[k].stride), numbers, 8 * (int64_t)(*count)++);
   return glue_struct(object, fields, COUNT_OF(fields));
 }
 
@@ -141,7 +142,7 @@ static LLVMValueRef map_table(Object *object, int entry, LLVMValueRef *numbers) 
   int maps = 0, count = 0;
   for (int k = 0; k < plan->kernels.count; k++) maps += kernels[k].maps.count;
   LLVMValueRef *records = NEW_ARRAY(object->arena, LLVMValueRef, maps + 1);
-  *numbers = glue_array(object, object->emitter.i64, maps * (1 + 2 * CUDA_MAP_RANK) + 1);
+  *numbers = glue_array(object, object->emitter.i64, maps * (1 + 2 * MAP_RANK) + 1);
   maps = 0;
   for (int k = 0; k < plan->kernels.count; k++)
     for (int j = 0; j < kernels[k].maps.count; j++)

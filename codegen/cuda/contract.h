@@ -21,7 +21,8 @@ typedef struct Side {
   int width;    /* of a copy */
   int pitch;    /* from line to line of the tile */
   OperandFeed feed;
-  int map; /* its number, where a map feeds it */
+  int number; /* of the map, where one feeds it */
+  OperandMap map;
 } Side;
 
 typedef struct Contract {
@@ -49,7 +50,7 @@ void print_bring(const Contract *contract, const Side *side); /* a piece of an o
 int tile_floats(const Contract *contract, const Side *side);
 
 /* ---- warpgroup.c ---- */
-enum { WIDE_PIECE = 32 };
+enum { WIDE_PIECE = MAP_LINE };
 void give_warpgroups(Contract *contract);
 int wide_floats(const Contract *contract); /* of shared memory, in all */
 void print_wide_head(const Contract *contract);

@@ -20,14 +20,9 @@ typedef struct CudaArgument {
   CudaArgumentKind kind;
   int index;
 } CudaArgument;
-/* An array of f32 as the GPU copies squares of it by itself: its axes, neighbours in memory first, in elements. */
-enum { CUDA_MAP_RANK = 4 };
 typedef struct CudaMap {
   Id buffer;
-  const Dim *base;
-  int rank;
-  const Dim *size[CUDA_MAP_RANK], *stride[CUDA_MAP_RANK];
-  int box[CUDA_MAP_RANK]; /* a square's size */
+  OperandMap map;
 } CudaMap;
 typedef struct CudaKernel {
   const char *name;     /* "lenet_train_3_dense" */

@@ -27,10 +27,14 @@ static int group_columns(const Contract *contract) { return contract->side[1].re
 /* `warps`: warpgroups one below the other. */
 void give_warpgroups(Contract *contract) {
   Print *print = contract->print;
+  int number = print->maps.count;
   contract->warps = contract->side[0].reach / GROUP_ROWS;
-  for (int k = 0; k < 2; k++)
-    if (contract->side[k].feed == FEED_MAP)
-      contract->side[k].map = print->maps.count + (k > 0 && contract->side[0].feed == FEED_MAP);
+  for (int k = 0; k < 2; k++) {
+    Side *side = &contract->side[k];
+    if (side->feed != FEED_MAP) continue;
+    if (!plan_operand_map(print->plan, print->stage, k, side->reach, &side->map)) bug("an operand has no tensor map");
+    side->number = number++;
+  }
 }
 
 /* ---- shared memory: buffers of pieces, two operands, a barrier for each buffer ---- */
@@ -47,65 +51,29 @@ int wide_floats(const Contract *contract) { return BUFFERS * (piece_floats(contr
 
 /* ---- tensor maps ---- */
 
-/* Its loops as axes: the one along neighbours, the other of the square, then batches. */
-static CudaMap map_of(const Contract *contract, const Side *side) {
-  const Print *print = contract->print;
-  const Stage *stage = print->stage;
-  const Dim *base, *strides[MAX_LOOPS];
-  CudaMap map = {.buffer = side->factor->access->buffer};
-  if (!access_strides(print->plan, stage, side->factor->access, &base, strides)) bug("a tensor map has no strides");
-  map.base = base;
-  int fold = contract->folds[0], own = -1, order[MAX_LOOPS], count = 0;
-  for (int k = 0; k < side->count; k++) {
-    const Loop *loop = &stage->loops[side->loops[k]];
-    if (loop->tile != 1 && loop->extent->high > 1) own = side->loops[k];
+/* Where a square begins, ", i_4, i_2 + i_5, i_0". */
+static const char *map_place(const Print *print, const OperandMap *map, int more) {
+  const char *place = "";
+  for (int k = 0; k < map->rank; k++) {
+    const MapAxis *axis = &map->axis[k];
+    for (int j = 0; j < axis->nloops; j++)
+      place = arena_format(print->arena, "%s%s%s", place, j > 0 ? " + " : ", ", print->loops[axis->loops[j]]);
+    if (k == 0 && more > 0) place = arena_format(print->arena, "%s + %d", place, more);
   }
-  order[count++] = side->in_fold ? fold : own;
-  order[count++] = side->in_fold ? own : fold;
-  for (int k = 0; k < stage->nkept; k++)
-    if (k != own && !dim_is(strides[k], 0)) order[count++] = k;
-  if (own < 0 || count > CUDA_MAP_RANK) bug("a tensor map of %d axes", count);
-  for (int k = 0; k < count; k++) {
-    map.size[k] = stage->loops[order[k]].extent;
-    map.stride[k] = strides[order[k]];
-    map.box[k] = k > 1 ? 1 : k == 0 || order[k] == fold ? WIDE_PIECE : side->reach;
-  }
-  map.rank = count;
-  return map;
+  return place;
 }
 
-/* Where the square lies along each axis of the map, ", n_0, i_1". */
-static const char *map_place(const Contract *contract, const Side *side, const char *more) {
-  const Print *print = contract->print;
-  const Dim *base, *strides[MAX_LOOPS];
-  const char *batches = "", *own = "", *fold = print->loops[contract->folds[0]];
-  access_strides(print->plan, print->stage, side->factor->access, &base, strides);
-  for (int k = 0; k < print->stage->nkept; k++) {
-    const Loop *loop = &print->stage->loops[k];
-    bool mine = false;
-    for (int j = 0; j < side->count; j++) mine |= side->loops[j] == k;
-    if (mine && loop->tile != 1 && loop->extent->high > 1)
-      own = print->loops[k];
-    else if (!dim_is(strides[k], 0))
-      batches = arena_format(print->arena, "%s, %s", batches, print->loops[k]);
-  }
-  if (side->in_fold) return arena_format(print->arena, "%s, %s%s", fold, own, batches);
-  return arena_format(print->arena, "%s%s, %s%s", own, more, fold, batches);
-}
+static int map_squares(const Side *side) { return side->map.in_fold ? 1 : side->reach / MAP_LINE; }
+static int map_bytes(const Side *side) { return 4 * MAP_LINE * side->map.lines * map_squares(side); }
 
-/* Squares of 32 by the piece's folds, or one of all rows (columns) where folds are neighbours. */
 static void print_map_copies(const Contract *contract, const Side *side) {
   Print *print = contract->print;
-  int squares = side->in_fold ? 1 : side->reach / WIDE_PIECE;
   print_block(print);
   print_loops(print, "first_fold", contract->folds, contract->nfolds);
   print_loops(print, arena_format(print->arena, "first_%s", side->name), side->loops, side->count);
-  for (int k = 0; k < squares; k++) {
-    const char *more = k > 0 ? arena_format(print->arena, " + %d", k * WIDE_PIECE) : "";
-    print_line(print, "map_copy(%s_tile%s, &map_%d, &arrived[buffer], %s);", side->operand,
-               k > 0 ? arena_format(print->arena, " + %d", k * WIDE_PIECE * WIDE_PIECE) : "", side->map,
-               map_place(contract, side, more));
-  }
+  for (int k = 0; k < map_squares(side); k++)
+    print_line(print, "map_copy(%s_tile + %d, &map_%d, &arrived[buffer]%s);", side->operand, k * MAP_LINE * side->map.lines,
+               side->number, map_place(print, &side->map, k * MAP_LINE));
   print_close(print);
 }
 
@@ -128,7 +96,7 @@ static void print_call(const Contract *contract) {
   for (int k = 0; k < 2; k++) {
     const Side *side = &contract->side[k];
     if (side->feed == FEED_MAP) {
-      mapped += 4 * tile_floats(contract, side);
+      mapped += map_bytes(side);
     } else {
       print_bring(contract, side);
       copies = true;
@@ -223,7 +191,9 @@ void print_wide_head(const Contract *contract) {
   int64_t at = round_up(print->shared_bytes, TILE_ALIGN), bytes = 4 * wide_floats(contract);
   print->wide_bytes = MAX(print->wide_bytes, at - print->shared_bytes + bytes + BUFFERS * BARRIER_BYTES);
   for (int k = 0; k < 2; k++)
-    if (contract->side[k].feed == FEED_MAP) PUSH(print->module->arena, &print->maps, map_of(contract, &contract->side[k]));
+    if (contract->side[k].feed == FEED_MAP)
+      PUSH(print->module->arena, &print->maps,
+           ((CudaMap){contract->side[k].factor->access->buffer, contract->side[k].map}));
   print_line(print, "float *const tiles = (float *)(shared + %lld);", (long long)at);
   print_line(print, "unsigned char *const operands = shared + %lld;",
              (long long)(at + 4 * BUFFERS * piece_floats(contract)));

@@ -64,6 +64,13 @@ DEVICE void map_copy(float *to, const TensorMap *map, unsigned long long *barrie
                : "memory");
 }
 
+DEVICE void map_copy(float *to, const TensorMap *map, unsigned long long *barrier, int i, int j, int k, int l, int m) {
+  asm volatile("cp.async.bulk.tensor.5d.shared::cluster.global.tile.mbarrier::complete_tx::bytes [%0], [%1, {%3, %4, %5, "
+               "%6, %7}], [%2];" ::"r"(shared_address(to)),
+               "l"(map), "r"(shared_address(barrier)), "r"(i), "r"(j), "r"(k), "r"(l), "r"(m)
+               : "memory");
+}
+
 /* What a thread wrote to shared memory is there for the GPU's own copies and multiplications behind a barrier of threads. */
 DEVICE void shared_fence() { asm volatile("fence.proxy.async.shared::cta;" ::: "memory"); }
 

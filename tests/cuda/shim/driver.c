@@ -213,7 +213,7 @@ int cuTensorMapEncodeTiled(ShimMap *map, int kind, unsigned rank, void *array, c
                            int promotion, int fill) {
   MAY_FAIL();
   uint64_t address = (uint64_t)(uintptr_t)array;
-  if (kind != 7 || rank < 2 || rank > 4 || interleave != 0 || swizzle != 3 || promotion > 3 || fill != 0) return INVALID;
+  if (kind != 7 || rank < 2 || rank > 5 || interleave != 0 || swizzle != 3 || promotion > 3 || fill != 0) return INVALID;
   if ((uintptr_t)map % 64 != 0 || address % 16 != 0 || box[0] != 32) return INVALID;
   *map = (ShimMap){.magic = SHIM_MAP_MAGIC, .array = address, .rank = rank};
   for (unsigned k = 0; k < rank; k++) {
@@ -222,6 +222,8 @@ int cuTensorMapEncodeTiled(ShimMap *map, int kind, unsigned rank, void *array, c
     map->box[k] = box[k];
     map->strides[k] = k == 0 ? 4 : strides[k - 1];
     if (k > 0 && (map->strides[k] % 16 != 0 || map->strides[k] >= 1ull << 40)) return INVALID;
+    if (k > 0 && map->strides[k] < map->strides[k - 1] * sizes[k - 1]) return INVALID;
+    if (k > 1 && map->strides[k] % map->strides[k - 1] != 0) return INVALID;
   }
   return GOOD;
 }

@@ -28,9 +28,8 @@ typedef struct Shim {
 
 /* A tensor map as this driver encodes it. */
 typedef struct ShimMap {
-  uint64_t magic, array, sizes[4], strides[4]; /* in bytes */
-  uint32_t box[4];
-  uint32_t rank, unused[7];
+  uint64_t magic, array, sizes[5], strides[5]; /* in bytes */
+  uint32_t box[5], rank, unused[2];
 } ShimMap;
 enum { SHIM_MAP_MAGIC = 0x70616d74 };
 

@@ -5,8 +5,8 @@
 #include <vector>
 
 struct ShimMap {
-  unsigned long long magic, array, sizes[4], strides[4];
-  unsigned box[4], rank, unused[7];
+  unsigned long long magic, array, sizes[5], strides[5];
+  unsigned box[5], rank, unused[2];
 };
 struct ShimBarrier { int bytes; short pending, expected : 15; unsigned short phase : 1; };
 static_assert(sizeof(ShimBarrier) == 8, "a barrier has 8 bytes");
@@ -16,7 +16,7 @@ struct ShimArrival {
   std::vector<ShimCopy> copies;
   float *to;
   ShimMap map;
-  int at[4];
+  int at[5];
 };
 static std::vector<ShimArrival> shim_arrivals[4]; // by block, as copies
 static inline std::vector<ShimArrival> &shim_own_arrivals() { return shim_arrivals[shim->block.x % 4]; }
@@ -94,8 +94,9 @@ static inline void copies_arrive(unsigned long long *barrier) {
   own->copies = first;
 }
 template <class Map>
-static inline void map_copy(float *to, const Map *map, unsigned long long *barrier, int i, int j, int k = 0, int l = 0) {
-  ShimArrival own = {barrier, {}, to, {}, {i, j, k, l}};
+static inline void map_copy(float *to, const Map *map, unsigned long long *barrier, int i, int j, int k = 0, int l = 0,
+                            int m = 0) {
+  ShimArrival own = {barrier, {}, to, {}, {i, j, k, l, m}};
   static_assert(sizeof *map == sizeof own.map, "a tensor map has 128 bytes");
   memcpy(&own.map, map, sizeof own.map);
   shim_later(own);
