@@ -33,6 +33,12 @@ if(EXISTS ${CMAKE_SOURCE_DIR}/command/main/nnc.c)
   target_link_libraries(nnc PRIVATE nnc_command)
   # A model for CUDA that is loaded into nnc (model.so) calls the runtime's functions there.
   target_link_options(nnc PRIVATE "-Wl,--export-dynamic-symbol=nn_cuda_*")
+  # The same as -DNNC_LLVM=OFF gives, from the same libraries: what stands in for codegen/cpu comes before it.
+  if(NNC_LLVM)
+    add_executable(nnc_light EXCLUDE_FROM_ALL command/main/nnc.c codegen/none/none.c)
+    target_link_libraries(nnc_light PRIVATE nnc_command)
+    target_link_options(nnc_light PRIVATE "-Wl,--as-needed" "-Wl,--export-dynamic-symbol=nn_cuda_*")
+  endif()
   # Times entries on a GPU's machine (scripts/gpu).
   add_executable(gpu_time EXCLUDE_FROM_ALL tests/gpu/time.c)
   target_include_directories(gpu_time PRIVATE ${CMAKE_SOURCE_DIR})

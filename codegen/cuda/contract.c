@@ -155,9 +155,9 @@ void print_bring(const Contract *contract, const Side *side) {
   int line = (side->in_fold ? contract->piece : side->reach) / side->width;
   const char *at = times(print, arena_format(print->arena, "copy %% %d", line), side->width);
   const char *of = arena_format(print->arena, "copy / %d", line);
-  print_line(print, contract->wide ? "#pragma unroll 1" : "#pragma unroll"); /* sums take most registers */
-  print_open(print, "for (int copy = threadIdx.x; copy < %d; copy += %d)", contract->piece * side->reach / side->width,
-             CUDA_THREADS);
+  int copies = contract->piece * side->reach / side->width;
+  print_some(print, contract->wide ? 1 : (double)copies / CUDA_THREADS, 1); /* wide: sums take most registers */
+  print_open(print, "for (int copy = threadIdx.x; copy < %d; copy += %d)", copies, CUDA_THREADS);
   print_line(print, "const int k = %s, own = %s;", side->in_fold ? at : of, side->in_fold ? of : at);
   print_line(print, "const %s fold = first_fold + k, %s = first_%s + own;", print->index, side->name, side->name);
   print_loops(print, "fold", contract->folds, contract->nfolds);
@@ -209,7 +209,7 @@ static void print_fetch(const Contract *contract, const Side *side) {
 static void print_multiply(const Contract *contract) {
   Print *print = contract->print;
   const Side *rows = &contract->side[0], *columns = &contract->side[1];
-  print_line(print, "#pragma unroll %d", rows->each * columns->each >= 16 ? 1 : 4);
+  print_line(print, "#pragma unroll %d", MAX(1, MIN(4, 16 / (rows->each * columns->each))));
   print_open(print, "for (int k = 0; k < %d; k += %d)", contract->piece, WIDE);
   for (int k = 0; k < 2; k++) {
     const Side *side = &contract->side[k];

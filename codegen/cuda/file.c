@@ -7,7 +7,8 @@
 
 #include <string.h>
 
-enum { PART_KERNELS = 12, MOST_PARTS = 16 };
+/* What an entry at once holds for many kernels, addresses above all, does not fit into registers for two blocks. */
+enum { PART_KERNELS = 12, MOST_PARTS = 16, MANY_KERNELS = 12 };
 
 extern const char cuda_prelude[], cuda_warpgroups[]; /* prelude.cu, warpgroup.cu */
 
@@ -187,7 +188,7 @@ static void print_launches(Whole *whole, const CudaKernel *kernels) {
 static CudaKernel add_whole(File *file, const Plan *plan, const CudaKernel *kernels) {
   Arena *arena = file->arena;
   CudaKernel own = {.name = identifier(arena, arena_format(arena, "%s_%s", file->module->name, plan->graph->name)),
-                    .blocks = 2};
+                    .blocks = plan->kernels.count > MANY_KERNELS ? 1 : 2};
   int ndims = file->module->dims.count + 1;
   Text text = {0};
   Whole whole = {.print = {.plan = plan, .module = plan->module, .arena = arena_new(), .out = &text, .depth = 1},
