@@ -109,36 +109,52 @@ static void lower_each(Lowering *lowering, Id id) {
   emission_end(&emission);
 }
 
-/* One stage for each part, which stores behind the parts before it; a part that is itself nothing but parts for this one has
- * no memory of its own. `start`: where this value begins, along each axis. */
-static bool lower_parts(Lowering *lowering, Id id, Id whole, const Dim *const *start) {
+/* One element of a part of emission->node, stored behind where the part begins, along each axis. */
+static bool emit_part(Emission *emission, Id part, const Dim *const *start) {
+  Lowering *lowering = emission->lowering;
+  const Type *type = graph_type(lowering->graph, part);
+  Axis coordinates[MAX_RANK];
+  emission->stage.nloops = 0; /* those of parts that were emitted before are the same */
+  emission_kept_loops(emission, type->size, type->rank, coordinates);
+  int value = emit(emission, part, coordinates);
+  if (value < 0) return false;
+  for (int a = 0; a < type->rank; a++) coordinates[a].offset = dim_add(lowering->module, coordinates[a].offset, start[a]);
+  emission_store(emission, buffer_for(lowering, emission->node), coordinates, value);
+  return true;
+}
+
+/* The parts of `id`, in the stage given or, without one, in one for each. A part that is itself nothing but parts for this
+ * has no memory of its own. */
+static bool lower_parts(Lowering *lowering, Id id, Id whole, const Dim *const *start, Emission *stage) {
   const Node *node = graph_node(lowering->graph, id);
   const Dim *at[MAX_RANK];
   memcpy(at, start, sizeof at);
-  for (int part = 0; part < node->noperands; part++) {
-    Id operand = node->operands[part];
-    const Type *type = graph_type(lowering->graph, operand);
-    if (graph_node(lowering->graph, operand)->op == OP_concat && !lowering->root[operand]) {
-      if (!lower_parts(lowering, operand, whole, at)) return false;
+  for (int k = 0; k < node->noperands; k++) {
+    Id part = node->operands[k];
+    if (graph_node(lowering->graph, part)->op == OP_concat && !lowering->root[part]) {
+      if (!lower_parts(lowering, part, whole, at, stage)) return false;
+    } else if (stage) {
+      if (!emit_part(stage, part, at)) return false;
     } else {
-      Emission emission = emission_begin(lowering, STAGE_EACH, whole);
-      Axis coordinates[MAX_RANK];
-      emission_kept_loops(&emission, type->size, type->rank, coordinates);
-      int value = emit(&emission, operand, coordinates);
-      if (value < 0) return false;
-      for (int a = 0; a < type->rank; a++) coordinates[a].offset = dim_add(lowering->module, coordinates[a].offset, at[a]);
-      emission_store(&emission, buffer_for(lowering, whole), coordinates, value);
-      emission_end(&emission);
+      Emission own = emission_begin(lowering, STAGE_EACH, whole);
+      if (!emit_part(&own, part, at)) return false;
+      emission_end(&own);
     }
-    at[node->index] = dim_add(lowering->module, at[node->index], type->size[node->index]);
+    at[node->index] = dim_add(lowering->module, at[node->index], graph_type(lowering->graph, part)->size[node->index]);
   }
   return true;
 }
 
+/* The parts of a stack are made at the same point, and share what they are made of: they are one stage. */
 static void lower_concat(Lowering *lowering, Id id) {
   const Dim *start[MAX_RANK];
   for (int a = 0; a < MAX_RANK; a++) start[a] = dim_constant(lowering->module, 0);
-  lower_parts(lowering, id, id, start);
+  if (!is_stack(lowering, id)) {
+    lower_parts(lowering, id, id, start, NULL);
+    return;
+  }
+  Emission stage = emission_begin(lowering, STAGE_EACH, id);
+  if (lower_parts(lowering, id, id, start, &stage)) emission_end(&stage);
 }
 
 /* ---- folds ---- */

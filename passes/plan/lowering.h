@@ -38,6 +38,8 @@ typedef struct Emission {
 } Emission;
 
 void choose_roots(Lowering *lowering);
+/* A concatenation of parts that are one element long, or of such concatenations which have no memory of their own. */
+bool is_stack(const Lowering *lowering, Id id);
 bool has_buffer(const Lowering *lowering, Id id); /* a root, or what has memory anyway: arg, state, an array, a pick */
 Id state_buffer(Lowering *lowering, int symbol);
 Id source_of(Lowering *lowering, Id id); /* the buffer of a value that has memory without being a root */

@@ -121,6 +121,38 @@ static void join_concats(Lowering *lowering, const int *readers) {
   }
 }
 
+bool is_stack(const Lowering *lowering, Id id) {
+  const Node *node = graph_node(lowering->graph, id);
+  if (node->op != OP_concat) return false;
+  for (int k = 0; k < node->noperands; k++) {
+    const Node *part = graph_node(lowering->graph, node->operands[k]);
+    if (!dim_is(part->type.size[node->index], 1)) return false;
+    if (part->op == OP_concat && !lowering->root[node->operands[k]] && !is_stack(lowering, node->operands[k])) return false;
+  }
+  return true;
+}
+
+/* Of each value the stack whose one stage makes all that reads it; 0: there is none. */
+static Id *find_stacks(const Lowering *lowering) {
+  enum { SEVERAL = -1 };
+  const Graph *graph = lowering->graph;
+  Id *stack = NEW_ARRAY(lowering->module->arena, Id, graph->nodes.count);
+  for (int k = 0; k < graph->results.count; k++) stack[graph->results.items[k].value] = SEVERAL;
+  for (int k = 0; k < graph->finals.count; k++) stack[graph->finals.items[k].value] = SEVERAL;
+  for (Id id = graph->nodes.count - 1; id > 0; id--) {
+    const Node *node = graph_node(graph, id);
+    if (!lowering->live[id]) continue;
+    bool passes = !lowering->root[id] && !node->space && (op_cost(node) > 0 || node->op == OP_reshape);
+    Id own = is_stack(lowering, id) && lowering->root[id] ? id : passes && stack[id] ? stack[id] : SEVERAL;
+    for (int k = 0; k < node->noperands; k++) {
+      Id *of = &stack[node->operands[k]];
+      *of = *of == 0 || *of == own ? own : SEVERAL;
+    }
+  }
+  for (Id id = 1; id < graph->nodes.count; id++) stack[id] = MAX(stack[id], 0);
+  return stack;
+}
+
 void choose_roots(Lowering *lowering) {
   const Graph *graph = lowering->graph;
   Arena *arena = lowering->module->arena;
@@ -135,6 +167,7 @@ void choose_roots(Lowering *lowering) {
   double *cost = NEW_ARRAY(arena, double, count);
   bool *product = NEW_ARRAY(arena, bool, count); /* what the store behind a contraction could write in its place */
   const bool *leaves = values_that_leave(graph);
+  const Id *stack = find_stacks(lowering);
   for (Id id = 1; id < count; id++) {
     const Node *node = graph_node(graph, id);
     product[id] = ends_product(lowering, product, readers, node);
@@ -145,7 +178,7 @@ void choose_roots(Lowering *lowering) {
     cost[id] = op_cost(node);
     for (int k = 0; k < node->noperands; k++) cost[id] += cost[node->operands[k]];
     bool only_moves = node->op == OP_view || node->op == OP_reshape || node->op == OP_stop;
-    bool dear = cost[id] >= DEAR && readers[id] > 1 && !only_moves;
+    bool dear = cost[id] >= DEAR && readers[id] > 1 && !only_moves && !stack[id];
     bool instead = product[id] && readers[id] > 1 && !leaves[id];
     if (!lowering->inlined || dear || instead) lowering->root[id] = true;
     if (lowering->root[id] && node->op != OP_contract) product[id] = false;
