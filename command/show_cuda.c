@@ -23,7 +23,8 @@ static void print_usage(const CudaCode *code, const char *log, const CudaKernel 
     CudaUsage usage;
     if (!begins_kind(code, k) || !cuda_usage(log, own->name, architecture, &usage)) continue;
     printf("         %-8s %3lld registers, %6lld bytes shared, %lld spilled\n", architecture, (long long)usage.registers,
-           (long long)own->shared_bytes, (long long)usage.spilled);
+           (long long)(strcmp(architecture, "sm_90a") == 0 ? own->wide_bytes : own->shared_bytes),
+           (long long)usage.spilled);
   }
 }
 

@@ -25,6 +25,7 @@ typedef struct AtOnce {
 typedef struct File {
   Arena *arena; /* the module's */
   const Module *module;
+  bool warpgroups; /* multiply in some kernel */
   Vec(Function) functions;
   Vec(AtOnce) wholes; /* entries that run at once */
   CudaSource source;
@@ -49,7 +50,7 @@ static int find_function(const File *file, const KernelText *text) {
 /* `part` is the number of its function for the time being. */
 static CudaKernel add_kernel(File *file, const Plan *plan, const Kernel *kernel) {
   Arena *arena = file->arena;
-  KernelText text = print_kernel(plan, kernel);
+  KernelText text = print_kernel(plan, kernel, file->warpgroups ? 1024 : 16);
   CudaKernel own = text.kernel;
   own.part = find_function(file, &text);
   if (own.part == file->functions.count) {
@@ -256,10 +257,9 @@ CudaSource cuda_print(const Module *module, Plan *const *plans, int count) {
   CudaSource *source = &file.source;
   source->kernels = NEW_ARRAY(arena, CudaKernel *, count + 1);
   source->wholes = NEW_ARRAY(arena, CudaKernel, count + 1);
-  bool warpgroups = false;
-  for (int k = 0; k < count; k++) warpgroups |= plan_has_warpgroups(plans[k]);
+  for (int k = 0; k < count; k++) file.warpgroups |= plan_has_warpgroups(plans[k]);
   text_add(&source->text, "/* %s, for CUDA: made by nnc. */\n\n%s%s", module->name, cuda_prelude,
-           warpgroups ? cuda_warpgroups : "");
+           file.warpgroups ? cuda_warpgroups : "");
   for (int k = 0; k < count; k++) {
     const Plan *plan = plans[k];
     source->kernels[k] = NEW_ARRAY(arena, CudaKernel, plan->kernels.count + 1);

@@ -36,7 +36,8 @@ typedef struct KernelText {
   Text body;         /* where `block` is the number of the block's first task */
   Text legend;       /* a remark: where it comes from */
 } KernelText;
-KernelText print_kernel(const Plan *plan, const Kernel *kernel);
+/* shared_align: of shared memory, the same in all kernels of a file. */
+KernelText print_kernel(const Plan *plan, const Kernel *kernel, int shared_align);
 void kernel_text_free(KernelText *own);
 void print_constants(const Plan *plan, Text *out);
 char *identifier(Arena *arena, const char *name);              /* a name of ours as C has them */

@@ -282,7 +282,7 @@ static int blocks_of(const Kernel *kernel) {
   return contractions > 1 || sums >= MANY_SUMS || crowded ? 1 : 2;
 }
 
-KernelText print_kernel(const Plan *plan, const Kernel *kernel) {
+KernelText print_kernel(const Plan *plan, const Kernel *kernel, int shared_align) {
   Print print = {.plan = plan, .module = plan->module, .kernel = kernel, .arena = arena_new(), .depth = 1};
   KernelText own = {0};
   Text body = {0};
@@ -297,7 +297,7 @@ KernelText print_kernel(const Plan *plan, const Kernel *kernel) {
   print_legend(&print, &own.legend);
   print.out = &own.body;
   if (own.kernel.shared_bytes > 0)
-    print_line(&print, "extern __shared__ __align__(%d) unsigned char shared[];", print.wide_bytes > 0 ? 1024 : 16);
+    print_line(&print, "extern __shared__ __align__(%d) unsigned char shared[];", shared_align);
   for (int k = 0; k < print.sizes.count; k++) {
     Text size = {0};
     print_dim(&print, print.sizes.items[k], &size);

@@ -58,6 +58,10 @@ sed 's/dense(10)/dense(12)/' mlp.nn > other.nn
 expect 2 'was not compiled from other.nn' "$NNC" diff other.nn N=2 --compiled mlp.so --target cuda -q
 expect 0 'compiled' "$NNC" bench mlp.so N=2 --repeat 1
 
+# Tensor maps are made at each call.
+SHIM_FAIL=cuTensorMapEncodeTiled expect 3 'a tensor map: out of memory' "$NNC" diff "$SOURCE/tests/gpu/products.nn" large N=70 \
+  --precision bf16 --target cuda --gpu sm_90a -q
+
 # A step of several launches is one graph of the driver's. Where that refuses to make one, they go one by one; what else
 # fails is told.
 fails() { SHIM_FAIL=$1 expect "$2" "$3" "$NNC" diff mlp.nn N=2 --compiled mlp.so --target cuda -q; }
