@@ -265,9 +265,8 @@ static void print_legend(Print *print, Text *out) {
   text_add(out, ") */\n");
 }
 
-/* Two blocks hide each other's waiting; several contractions, or one by 4 x 4 sums a thread or more, or one by warpgroups
- * beside other stages, want all registers. Left
- * alone the compiler spills a few for still more blocks. */
+/* Two blocks hide each other's waiting; several contractions, or one by 4 x 4 sums a thread or more, or one by tensor cores
+ * beside other stages, want all registers. Left alone the compiler spills a few for still more blocks. */
 static int blocks_of(const Kernel *kernel) {
   enum { MANY_SUMS = 16 };
   int contractions = 0, sums = 0;
@@ -276,7 +275,7 @@ static int blocks_of(const Kernel *kernel) {
     const Stage *stage = &kernel->stages.items[k];
     if (stage->kind != STAGE_CONTRACT) continue;
     contractions++;
-    crowded |= stage->tile.feed[0] != FEED_NONE && kernel->stages.count > 1;
+    crowded |= stage->tile.precision != PRECISION_F32 && kernel->stages.count > 1;
     if (stage->tile.precision == PRECISION_F32) sums = MAX(sums, stage->tile.rows * stage->tile.columns);
   }
   return contractions > 1 || sums >= MANY_SUMS || crowded ? 1 : 2;
