@@ -265,8 +265,9 @@ static void print_legend(Print *print, Text *out) {
   text_add(out, ") */\n");
 }
 
-/* Two blocks hide each other's waiting; several contractions, or one by 4 x 4 sums a thread or more, or one by tensor cores
- * beside other stages, want all registers. Left alone the compiler spills a few for still more blocks. */
+/* Two blocks hide each other's waiting; several contractions, one by 4 x 4 sums a thread or more, one by tensor cores beside
+ * other stages, or what is done to many tensors at once, want all registers. Left alone the compiler spills a few for still
+ * more blocks. */
 static int blocks_of(const Kernel *kernel) {
   enum { MANY_SUMS = 16 };
   int contractions = 0, sums = 0;
@@ -282,6 +283,7 @@ static int blocks_of(const Kernel *kernel) {
 }
 
 KernelText print_kernel(const Plan *plan, const Kernel *kernel, int shared_align) {
+  enum { MANY_ARGUMENTS = 40 };
   Print print = {.plan = plan, .module = plan->module, .kernel = kernel, .arena = arena_new(), .depth = 1};
   KernelText own = {0};
   Text body = {0};
@@ -289,10 +291,10 @@ KernelText print_kernel(const Plan *plan, const Kernel *kernel, int shared_align
   print.out = &body;
   place_locals(&print);
   print_body(&print);
-  own.kernel.blocks = blocks_of(kernel);
   own.kernel.shared_bytes = print.shared_bytes + print.stage_bytes;
   own.kernel.wide_bytes = print.shared_bytes + MAX(print.stage_bytes, print.wide_bytes);
   print_arguments(&print, &own);
+  own.kernel.blocks = own.kernel.arguments.count > MANY_ARGUMENTS ? 1 : blocks_of(kernel);
   print_legend(&print, &own.legend);
   print.out = &own.body;
   if (own.kernel.shared_bytes > 0)
