@@ -19,6 +19,7 @@ typedef struct TargetCosts {
   int enough_tasks; /* what keeps the processor busy: folds of split_fold points are split for it; 0: they are not */
   double split_fold;
   Precision precision;
+  bool small_products; /* contractions of any size as large ones, for tests: else few rows or columns are folds on a GPU */
   double short_launch; /* points: where launches have fewer, all of an entry are one; 0: never */
   /* Gives the task loops that are used their tiles, and each stage its lanes or its register tile. */
   void (*cut)(Kernel *kernel, const struct TargetCosts *costs);

@@ -65,7 +65,8 @@ static double reach(const Stage *stage, Role role) {
   return reach;
 }
 
-static bool few_rows(const Stage *stage) {
+static bool few_rows(const Stage *stage, const TargetCosts *costs) {
+  if (costs->small_products) return false;
   return reach(stage, ROLE_ROW) < FEW_ROWS || reach(stage, ROLE_COLUMN) < FEW_ROWS;
 }
 
@@ -163,10 +164,10 @@ static void cut_further(Kernel *kernel) {
   }
 }
 
-static void cut_tasks(Kernel *kernel, Precision precision) {
+static void cut_tasks(Kernel *kernel, const TargetCosts *costs) {
   const Stage *contract = main_contract(kernel);
-  if (contract && !few_rows(contract)) {
-    cut_squares(kernel, contract, precision);
+  if (contract && !few_rows(contract, costs)) {
+    cut_squares(kernel, contract, costs->precision);
   } else {
     cut_points(kernel);
     cut_further(kernel);
@@ -210,10 +211,11 @@ static int piece_of(const Stage *stage) {
 }
 
 /* Rows and columns for all warps. */
-static bool suits_tensor_cores(const Stage *stage) { return MIN(stage->tile.rows, stage->tile.columns) >= 2; }
+enum { FOR_WARPS = 2 };
+static bool suits_tensor_cores(const Stage *stage) { return MIN(stage->tile.rows, stage->tile.columns) >= FOR_WARPS; }
 
-static void choose_stage(Stage *stage, Precision precision) {
-  if (stage->kind == STAGE_CONTRACT && few_rows(stage)) {
+static void choose_stage(Stage *stage, const TargetCosts *costs) {
+  if (stage->kind == STAGE_CONTRACT && few_rows(stage, costs)) {
     stage->kind = STAGE_FOLD;
     stage->tile = (Tile){.vector = -1, .row = -1, .column = -1};
   }
@@ -221,14 +223,15 @@ static void choose_stage(Stage *stage, Precision precision) {
   stage->vector = -1;
   if (stores_rows_densely(stage)) contract_swap(stage);
   stage->tile = (Tile){.vector = column_loop(stage), .row = -1, .column = -1};
-  stage->tile.rows = accumulators(reach(stage, ROLE_ROW));
-  stage->tile.columns = accumulators(reach(stage, ROLE_COLUMN));
+  int least = costs->small_products ? FOR_WARPS : 1;
+  stage->tile.rows = MAX(accumulators(reach(stage, ROLE_ROW)), least);
+  stage->tile.columns = MAX(accumulators(reach(stage, ROLE_COLUMN)), least);
   stage->tile.piece = piece_of(stage);
-  if (suits_tensor_cores(stage)) stage->tile.precision = precision;
+  if (suits_tensor_cores(stage)) stage->tile.precision = costs->precision;
 }
 
 static void cut_for_cuda(Kernel *kernel, const TargetCosts *costs) {
   for (int k = 0; k < kernel->stages.count; k++) choose_vector(&kernel->stages.items[k]); /* of folds; by whole loops */
-  cut_tasks(kernel, costs->precision);
-  for (int k = 0; k < kernel->stages.count; k++) choose_stage(&kernel->stages.items[k], costs->precision);
+  cut_tasks(kernel, costs);
+  for (int k = 0; k < kernel->stages.count; k++) choose_stage(&kernel->stages.items[k], costs);
 }

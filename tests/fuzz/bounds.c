@@ -259,7 +259,8 @@ static bool value_of(const BoundsOf *of, Id id) {
 }
 
 bool bounds_of(const Graph *graph, const int64_t *dims, const Array *parameters, double *const *parameter_bounds,
-               const Array *states, Decisions *decisions, Arena *arena, Bounded *bounded, Failure *failure) {
+               const Array *states, Precision precision, Decisions *decisions, Arena *arena, Bounded *bounded,
+               Failure *failure) {
   int count = graph->nodes.count;
   bounded->values = NEW_ARRAY(arena, Array, count);
   bounded->bound = NEW_ARRAY(arena, double *, count);
@@ -271,6 +272,7 @@ bool bounds_of(const Graph *graph, const int64_t *dims, const Array *parameters,
                  .values = bounded->values,
                  .bound = bounded->bound,
                  .parameter_bounds = parameter_bounds,
+                 .precision = precision,
                  .pairs = NEW_ARRAY(arena, Bounded, count),
                  .renamed = NEW_ARRAY(arena, Id, count),
                  .decisions = decisions,

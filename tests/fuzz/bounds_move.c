@@ -208,7 +208,8 @@ static bool scan_turn(const BoundsOf *of, Id id, int64_t turn, Bounded *pair) {
   }
   Bounded body;
   Decisions decisions = decisions_at_turn(of->arena, scan->body, &of->decisions->bodies[id], turn);
-  bool good = bounds_of(scan->body, of->dims, parameters, bounds, of->states, &decisions, of->arena, &body, of->failure);
+  bool good = bounds_of(scan->body, of->dims, parameters, bounds, of->states, of->precision, &decisions, of->arena, &body,
+                        of->failure);
   of->decisions->asked |= of->decisions->bodies[id].asked |= decisions.asked;
   if (!good) return false;
   for (int k = 0; k < scan->ncarry + scan->nyield; k++) {

@@ -88,6 +88,13 @@ void bound_fold(const BoundsOf *of, Id id, double *out) {
   }
 }
 
+/* What a factor, or one that is off by e, is off once it is rounded to so few bits; some of the least numbers are lost whole. */
+static double rounded_bound(Precision precision, double value, double e) {
+  double most = fabs(value) + e;
+  if (precision == PRECISION_F32) return e;
+  return most < 3e38 ? e + ldexp(most, -precision_info[precision].bits) + 0x1p-133 : INFINITY;
+}
+
 void bound_contract(const BoundsOf *of, Id id, double *out) {
   Walk walk = walk_of(of, id);
   const Id *operands = graph_node(of->graph, id)->operands;
@@ -107,7 +114,8 @@ void bound_contract(const BoundsOf *of, Id id, double *out) {
         continue;
       }
       double a = array_get(&of->values[operands[0]], left), b = array_get(&of->values[operands[1]], right);
-      double ea = of->bound[operands[0]][left], eb = of->bound[operands[1]][right];
+      double ea = rounded_bound(of->precision, a, of->bound[operands[0]][left]);
+      double eb = rounded_bound(of->precision, b, of->bound[operands[1]][right]);
       bound += fabs(a) * eb + fabs(b) * ea + ea * eb;
       sum += (fabs(a) + ea) * (fabs(b) + eb);
       finite = finite && isfinite(a) && isfinite(b);

@@ -137,8 +137,8 @@ static bool failed(const Check *check, const char *way, const Failure *failure) 
 
 static bool bound_values(const Check *check, Decisions *decisions, Bounded *bounded, Failure *failure) {
   const Inputs *in = &check->inputs;
-  return bounds_of(check->graph, in->dims, in->wide_parameters, NULL, in->wide_states, decisions, check->arena, bounded,
-                   failure);
+  return bounds_of(check->graph, in->dims, in->wide_parameters, NULL, in->wide_states, check->options->precision, decisions,
+                   check->arena, bounded, failure);
 }
 
 static bool compare(Check *check, const char *way, const Outcome *outcome) {
@@ -329,8 +329,9 @@ static void print_plans(const Check *check, const char *way, Plan *const *plans)
 }
 
 static bool make_ways(Check *check, Graph *const *graphs, Ways *ways) {
-  TargetCosts costs = costs_for(check), gpu = *cuda_costs[PRECISION_F32];
+  TargetCosts costs = costs_for(check), gpu = *cuda_costs[check->options->precision];
   if (program_hash(check) % 2) gpu.split_fold = 4; /* so that these small folds are split too */
+  gpu.small_products = check->options->precision != PRECISION_F32 || program_hash(check) / 2 % 2;
   for (int way = 0; way < PLANS; way++) {
     PipelineOptions options = default_pipeline;
     options.verify = true;

@@ -4,6 +4,7 @@
  *   fuzz file.graph ...              checks programs from files (tests/fuzz/found holds those that once failed)
  *   --compiled                       compiled code too, for several processors, with one thread and with two
  *   --cuda                           kernels of CUDA too, by the shim of tests/cuda (named in NNC_NVRTC and NN_CUDA_DRIVER)
+ *   --precision tf32|bf16            with these kernels' contractions on tensor cores, and bounds that hold for that
  *   --fast-conv 2|4                  with all convolutions that can be by tiles of so many results each way
  *   --verbose                        each program's text; --keep FOLDER writes shrunk programs there
  *   --first                          stops at the first failure, not shrunk: "found by program 17"
@@ -210,6 +211,8 @@ int main(int count, char **words) {
       options.check.compiled = true;
     } else if (strcmp(words[k], "--cuda") == 0) {
       options.check.cuda = true;
+    } else if (strcmp(words[k], "--precision") == 0 && k + 1 < count) {
+      options.check.precision = strcmp(words[++k], "tf32") == 0 ? PRECISION_TF32 : PRECISION_BF16;
     } else if (strcmp(words[k], "--fast-conv") == 0 && k + 1 < count) {
       options.check.fast_conv = strcmp(words[++k], "2") == 0 ? FAST_CONV_2 : FAST_CONV_4;
     } else if (strcmp(words[k], "--first") == 0) {

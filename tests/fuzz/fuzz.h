@@ -39,14 +39,15 @@ void take_decisions(const Graph *graph, Decisions *decisions, const Array *told)
 Decisions decisions_at_turn(Arena *arena, const Graph *body, const Decisions *all, int64_t turn);
 
 /* Every value of a graph in f64, and for each element how far an evaluation in f32 may be from it: infinite where a
- * decision may go either way and none was taken over. Elements of i32 and bool have 0 or infinity. Notes in `decisions`
+ * decision may go either way and none was taken over; contractions may round their factors to `precision`. Elements of i32 and bool have 0 or infinity. Notes in `decisions`
  * what is open; fails where one that was taken over is not. */
 typedef struct Bounded {
   Array *values;  /* by Id */
   double **bound; /* by Id */
 } Bounded;
 bool bounds_of(const Graph *graph, const int64_t *dims, const Array *parameters, double *const *parameter_bounds,
-               const Array *states, Decisions *decisions, Arena *arena, Bounded *bounded, Failure *failure);
+               const Array *states, Precision precision, Decisions *decisions, Arena *arena, Bounded *bounded,
+               Failure *failure);
 /* One op's rule; bounds.c's table names them by the `value` column of ops.def. */
 typedef struct BoundsOf {
   const Graph *graph;
@@ -56,6 +57,7 @@ typedef struct BoundsOf {
   Array *values;
   double *const *bound;
   double *const *parameter_bounds;
+  Precision precision;
   Bounded *pairs; /* by Id: results of scans */
   Id *renamed;    /* by Id: room to copy a node */
   Decisions *decisions;
@@ -90,8 +92,9 @@ typedef struct Counts {
 } Counts;
 typedef struct CheckOptions {
   bool compiled, cuda, verbose;
-  FastConv fast_conv; /* all convolutions that can be are by tiles */
-  int64_t *progress;  /* what is being run, for the message after a crash */
+  Precision precision; /* of kernels for CUDA; bounds are then wide enough for it everywhere */
+  FastConv fast_conv;  /* all convolutions that can be are by tiles */
+  int64_t *progress;   /* what is being run, for the message after a crash */
 } CheckOptions;
 #define NOT_A_PROGRAM "no program:" /* what `why` begins with if the program is at fault */
 /* False with a sentence in `why` if some way of running the module's entry disagrees. */
