@@ -32,28 +32,6 @@ static bool is_multiple(const char *total, int by) {
   return *end == 0 && value % by == 0;
 }
 
-static bool span_is_wide(const Print *print, int loop) {
-  const Loop *own = &print->stage->loops[loop];
-  int64_t extent;
-  if (!dim_is_constant(own->extent, &extent) || extent % WIDE != 0) return false;
-  return loop >= print->kernel->ntasks || own->tile % WIDE == 0 || own->tile >= extent;
-}
-
-static bool dim_is_multiple(const Print *print, const Dim *dim, int64_t by) {
-  const Dim *rest = dim_mod(print->module, dim, dim_constant(print->module, by));
-  return rest && dim_is(rest, 0);
-}
-
-/* Whether an operand's neighbours along `dense` lie side by side in groups that all begin at a multiple of WIDE. */
-static bool lies_wide(const Print *print, const Access *access, int dense) {
-  const Dim *base, *strides[MAX_LOOPS];
-  if (!access_strides(print->plan, print->stage, access, &base, strides)) return false;
-  if (!dim_is(strides[dense], 1) || !span_is_wide(print, dense) || !dim_is_multiple(print, base, WIDE)) return false;
-  for (int loop = 0; loop < print->stage->nloops; loop++)
-    if (loop != dense && !dim_is_multiple(print, strides[loop], WIDE)) return false;
-  return true;
-}
-
 static bool is_dense_along(const Print *print, const Access *access, int loop) {
   const Dim *base, *strides[MAX_LOOPS];
   return access_strides(print->plan, print->stage, access, &base, strides) && dim_is(strides[loop], 1);

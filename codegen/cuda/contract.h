@@ -5,7 +5,7 @@
 
 #include "codegen/cuda/print.h"
 
-enum { ACROSS = 16, WIDE = 4 };
+enum { ACROSS = 16 };
 /* Behind each line of a tile in shared memory, so that threads which read together meet different banks. */
 enum { FOLD_PAD = 4, OWN_PAD = 8, SUMS_PAD = 4 };
 

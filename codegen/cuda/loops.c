@@ -1,6 +1,7 @@
 /* Stages of all kinds but contractions, as loops that a block's threads run together.
  *
- * A block counts the task's points through, neighbouring threads at neighbouring points of the stage's `vector` loop. A fold
+ * A block counts the task's points through, neighbouring threads at neighbouring points of the stage's `vector` loop; where
+ * there are enough, each takes four neighbours, whose elements come and go 16 bytes at a time. A fold
  * whose lanes run along a folded loop is done by a warp, or by the whole block where that is long and a task has few of them:
  * each thread folds every 32nd (256th) point, in order, then all merge by a fixed tree of shuffles. Along a kept loop each
  * thread folds a point of its own, or, where a task has few and long ones, each warp folds every 8th point of 32 neighbours,
@@ -12,7 +13,7 @@
 
 #include <string.h>
 
-enum { WARP = 32, WARPS = CUDA_THREADS / WARP };
+enum { WARP = 32, WARPS = CUDA_THREADS / WARP, MAX_SCALARS = 512 };
 
 /* Opens a loop of all threads over the points of these loops, and declares them. `unrolls` where it is the innermost one. */
 static void open_points(Print *print, const int *loops, int count, bool unrolls) {
@@ -25,9 +26,91 @@ static void open_points(Print *print, const int *loops, int count, bool unrolls)
 
 /* ---- each ---- */
 
+/* A stage of whose accesses some are done 16 bytes at a time: a thread takes WIDE neighbours along `dense`. */
+typedef struct Wide {
+  Print *print;
+  int dense;
+  const char *first, *own; /* that loop's names: of the first neighbour, of the one at hand */
+  bool load[MAX_SCALARS];
+} Wide;
+
+static bool access_is_wide(const Wide *wide, const Access *access) {
+  const Buffer *buffer = &wide->print->plan->buffers.items[access->buffer];
+  return buffer->type.dtype == F32 && buffer->type.rank > 0 && lies_wide(wide->print, access, wide->dense);
+}
+
+/* All stores are, or neighbouring threads would write far apart. */
+static bool find_wide(Wide *wide) {
+  const Stage *stage = wide->print->stage;
+  if (wide->dense < 0 || stage->scalars.count > MAX_SCALARS) return false;
+  for (int k = 0; k < stage->scalars.count; k++) {
+    const Scalar *scalar = &stage->scalars.items[k];
+    bool loads = scalar->op == SCALAR_LOAD && access_always_inside(wide->print->plan, stage, scalar->access);
+    wide->load[k] = loads && access_is_wide(wide, scalar->access);
+  }
+  for (int k = 0; k < stage->stores.count; k++) {
+    if (!access_is_wide(wide, &stage->stores.items[k].access)) return false;
+  }
+  return true;
+}
+
+/* Loads before the first neighbour is computed, stores behind the last: an element is overwritten by its own point alone. */
+static void print_wide_loads(const Wide *wide) {
+  const Stage *stage = wide->print->stage;
+  for (int k = 0; k < stage->scalars.count; k++) {
+    if (!wide->load[k]) continue;
+    print_line(wide->print, "float four_%d[%d];", k, WIDE);
+    print_line(wide->print, "fetch_16(four_%d, &%s);", k, access_text(wide->print, stage->scalars.items[k].access));
+  }
+  for (int k = 0; k < stage->stores.count; k++) print_line(wide->print, "float put_%d[%d];", k, WIDE);
+}
+
+static void print_neighbour(const Wide *wide) {
+  Print *print = wide->print;
+  const Stage *stage = print->stage;
+  for (int k = 0; k < stage->scalars.count; k++) {
+    if (wide->load[k])
+      print_scalar(print, k, arena_format(print->arena, "four_%d[lane]", k));
+    else
+      print_scalars(print, k, k + 1);
+  }
+  for (int k = 0; k < stage->stores.count; k++) print_line(print, "put_%d[lane] = s%d;", k, stage->stores.items[k].value);
+}
+
+static void print_wide_each(Wide *wide, const int *order, int count) {
+  Print *print = wide->print;
+  const Stage *stage = print->stage;
+  print_some(print, most_points(print, order, count) / (WIDE * CUDA_THREADS), count_loads(stage, 0, stage->scalars.count));
+  print_open(print, "for (%s point = %d * threadIdx.x; point < %s; point += %d)", print->index, WIDE,
+             span_product(print, order, count), WIDE * CUDA_THREADS);
+  print->loops[wide->dense] = wide->first;
+  print_loops(print, "point", order, count);
+  print_wide_loads(wide);
+  print_line(print, "#pragma unroll");
+  print_open(print, "for (int lane = 0; lane < %d; lane++)", WIDE);
+  print_line(print, "const %s %s = %s + lane;", print->index, wide->own, wide->first);
+  print->loops[wide->dense] = wide->own;
+  print_neighbour(wide);
+  print_close(print);
+  print->loops[wide->dense] = wide->first;
+  for (int k = 0; k < stage->stores.count; k++) {
+    const Store *store = &stage->stores.items[k];
+    print_line(print, "%sput_16(&%s, put_%d);", store_open(print, store), access_text(print, &store->access), k);
+  }
+  print->loops[wide->dense] = wide->own;
+  print_close(print);
+}
+
 void print_each(Print *print) {
   const Stage *stage = print->stage;
   int order[MAX_LOOPS], count = loops_in_order(0, stage->nkept, stage->vector, order);
+  Wide wide = {.print = print, .dense = stage->vector};
+  if (most_points(print, order, count) >= WIDE * CUDA_THREADS && find_wide(&wide)) {
+    wide.own = print->loops[wide.dense];
+    wide.first = arena_format(print->arena, "first_%d", wide.dense);
+    print_wide_each(&wide, order, count);
+    return;
+  }
   open_points(print, order, count, true);
   print_scalars(print, 0, stage->scalars.count);
   print_stores(print);

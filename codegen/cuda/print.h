@@ -74,13 +74,18 @@ const char *access_text(Print *print, const Access *access);   /* "x_1[28*i_1 + 
 const char *access_guard(Print *print, const Access *access);  /* a condition, NULL: it is always inside */
 const char *access_number(Print *print, const Access *access); /* the row-major index, as unsigned long long */
 const char *axis_index(Print *print, const Access *access, int axis);
+/* Whether an access's neighbours along `dense` lie side by side in groups of WIDE, 16 bytes, that all begin at a multiple of
+ * it. Every buffer does. */
+enum { WIDE = 4 };
+bool lies_wide(const Print *print, const Access *access, int dense);
 bool indices_fit_int(const Plan *plan, const Kernel *kernel);
 
 /* ---- scalars.c ---- */
 const char *number_text(Print *print, Dtype dtype, double number);
 /* Declares scalars from..to-1. */
 void print_scalars(Print *print, int from, int to);
-int count_loads(const Stage *stage, int from, int to); /* among scalars from..to-1 */
+void print_scalar(Print *print, int scalar, const char *text); /* one, as this expression */
+int count_loads(const Stage *stage, int from, int to);         /* among scalars from..to-1 */
 void print_stores(Print *print);
 const char *store_open(Print *print, const Store *store); /* "if (wanted) " before a store into a result, or "" */
 

@@ -94,11 +94,12 @@ static const char *scalar_text(Print *print, const Scalar *scalar) {
   }
 }
 
+void print_scalar(Print *print, int scalar, const char *text) {
+  print_line(print, "const %s s%d = %s;", type_text_of(print->stage->scalars.items[scalar].dtype), scalar, text);
+}
+
 void print_scalars(Print *print, int from, int to) {
-  for (int k = from; k < to; k++) {
-    const Scalar *scalar = &print->stage->scalars.items[k];
-    print_line(print, "const %s s%d = %s;", type_text_of(scalar->dtype), k, scalar_text(print, scalar));
-  }
+  for (int k = from; k < to; k++) print_scalar(print, k, scalar_text(print, &print->stage->scalars.items[k]));
 }
 
 const char *store_open(Print *print, const Store *store) {
