@@ -9,7 +9,7 @@ import struct
 import subprocess
 import time
 
-ORDER = ["digits", "mnist", "models", "programs", "bits", "speed", "tries", "launches", "memory", "threads", "compile", "run",
+ORDER = ["digits", "mnist", "models", "programs", "bits", "speed", "tries", "launches", "memory", "threads", "compile", "nvrtc", "run",
          "depth", "object", "build", "compilers"]
 PROGRAMS = ["perceptron", "linreg", "lenet", "resnet18", "sentiment", "gan"]
 
