@@ -3,7 +3,7 @@
  * A local lives from the first stage that touches it to the last; two may lie in one place if their lives don't meet, or if
  * the stage in which one ends and the other begins reads, at each point, no element of the one but that in whose place it
  * stores. So what a chain of stages hands on, the scores, exponentials and weights of attention say, takes the place of one.
- * Each lies at the lowest offset that is free, in the order of their numbers. */
+ * Else each lies at the lowest offset that is free, in the order of their numbers. */
 #include "ir/plan.h"
 
 typedef struct Local {
@@ -49,24 +49,37 @@ static bool in_place(const Plan *plan, const Stage *stage, Id from, Id to) {
   return store != NULL;
 }
 
-static bool may_share(const Plan *plan, const Kernel *kernel, const Local *a, const Local *b) {
-  if (a->first > b->first) return may_share(plan, kernel, b, a);
-  if (a->last != b->first) return a->last < b->first;
-  return a->first < a->last && in_place(plan, &kernel->stages.items[a->last], a->id, b->id);
+static bool lives_meet(const Local *a, const Local *b) { return a->first <= b->last && b->first <= a->last; }
+
+/* Where one's life ends the other's begins, and each element of it takes the place of one that was read. */
+static bool takes_over(const Plan *plan, const Kernel *kernel, const Local *a, const Local *b) {
+  if (a->first > b->first) return takes_over(plan, kernel, b, a);
+  return a->first < a->last && a->last == b->first && in_place(plan, &kernel->stages.items[a->last], a->id, b->id);
 }
 
+/* The first of those before `index` that is in the way there, NULL: there is none. */
+static const Local *in_the_way(const Plan *plan, const Kernel *kernel, const Local *locals, int index, int64_t offset) {
+  const Local *own = &locals[index];
+  for (int k = 0; k < index; k++) {
+    const Local *other = &locals[k];
+    bool apart = offset + own->bytes <= other->offset || other->offset + other->bytes <= offset;
+    if (apart || !lives_meet(own, other)) continue;
+    if (offset != other->offset || !takes_over(plan, kernel, own, other)) return other;
+  }
+  return NULL;
+}
+
+/* In the place of one that it takes over, or at the lowest offset that is free. */
 static void place(const Plan *plan, const Kernel *kernel, Local *locals, int index) {
   Local *own = &locals[index];
-  for (bool moved = true; moved;) {
-    moved = false;
-    for (int k = 0; k < index; k++) {
-      const Local *other = &locals[k];
-      bool apart = own->offset + own->bytes <= other->offset || other->offset + other->bytes <= own->offset;
-      if (apart || may_share(plan, kernel, own, other)) continue;
-      own->offset = other->offset + other->bytes;
-      moved = true;
-    }
+  const Local *other;
+  for (int k = 0; k < index; k++) {
+    own->offset = locals[k].offset;
+    bool over = lives_meet(own, &locals[k]) && takes_over(plan, kernel, own, &locals[k]);
+    if (over && !in_the_way(plan, kernel, locals, index, own->offset)) return;
   }
+  own->offset = 0;
+  while ((other = in_the_way(plan, kernel, locals, index, own->offset))) own->offset = other->offset + other->bytes;
 }
 
 int64_t kernel_place_locals(const Plan *plan, int kernel, int64_t *offsets) {
