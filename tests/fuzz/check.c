@@ -408,6 +408,15 @@ static bool check_telling(Check *check) {
   return check_entries(check, called);
 }
 
+static int64_t count_by_tiles(const Graph *graph, FastConv fast) {
+  int64_t count = 0;
+  for (Id id = 1; id < graph->nodes.count; id++) {
+    const Node *node = graph_node(graph, id);
+    count += node->scan ? count_by_tiles(node->scan->body, fast) : fast_conv_tile(graph, node, fast) != 0;
+  }
+  return count;
+}
+
 bool check_module(const Module *module, const CheckOptions *options, Counts *counts, Text *why) {
   int64_t none = 0;
   int count = module->entries.count;
@@ -423,6 +432,7 @@ bool check_module(const Module *module, const CheckOptions *options, Counts *cou
     return false;
   }
   if (own.fast_conv) {
+    for (int k = 0; k < count; k++) counts->by_tiles += count_by_tiles(module->entries.items[k], own.fast_conv);
     check.direct = arena_copy(module->arena, module->entries.items, (size_t)count * sizeof(Graph *));
     pass_winograd(check.module, own.fast_conv);
   }

@@ -5,7 +5,8 @@
  *   --compiled                       compiled code too, for several processors, with one thread and with two
  *   --cuda                           kernels of CUDA too, by the shim of tests/cuda (named in NNC_NVRTC and NN_CUDA_DRIVER)
  *   --precision tf32|bf16            with these kernels' contractions on tensor cores, and bounds that hold for that
- *   --fast-conv 2|4                  with all convolutions that can be by tiles of so many results each way
+ *   --fast-conv 2|4                  with all convolutions that can be by tiles of so many results each way; seeds are then
+ *                                    of programs about convolutions
  *   --verbose                        each program's text; --keep FOLDER writes shrunk programs there
  *   --first                          stops at the first failure, not shrunk: "found by program 17"
  *
@@ -37,9 +38,9 @@ typedef struct Options {
   Shared *shared;
 } Options;
 
-static char *program_text(Arena *arena, int64_t seed) {
+static char *program_text(const Options *options, Arena *arena, int64_t seed) {
   Text text = {0};
-  module_print(generate(arena, (uint64_t)seed), &text);
+  module_print((options->check.fast_conv ? generate_conv : generate)(arena, (uint64_t)seed), &text);
   char *copy = arena_copy(arena, text.bytes, text.length + 1);
   text_free(&text);
   return copy;
@@ -65,7 +66,7 @@ static int child_seeds(Options *options) {
     options->shared->seed = seed;
     Arena *arena = arena_new();
     alarm(SECONDS_EACH);
-    char *text = program_text(arena, seed);
+    char *text = program_text(options, arena, seed);
     if (options->check.verbose) fprintf(stderr, "--- seed %lld\n%s", (long long)seed, text);
     int code = check_text(options, arena, text);
     arena_free(arena);
@@ -144,7 +145,7 @@ static int run_seeds(Options *options) {
       return ++options->failures;
     }
     if (options->failures++ < MOST_FAILURES) {
-      report(options, arena_format(arena, "seed%lld", (long long)seed), program_text(arena, seed), code);
+      report(options, arena_format(arena, "seed%lld", (long long)seed), program_text(options, arena, seed), code);
       printf("again: fuzz --seeds %lld..%lld\n\n", (long long)seed, (long long)seed);
     } else {
       printf("seed%lld fails too\n", (long long)seed);
@@ -191,6 +192,7 @@ static void print_counts(const Counts *counts) {
          (long long)counts->second, (long long)counts->minimized);
   printf("sizes: one %lld below_lanes %lld above_lanes %lld symbolic %lld\n", (long long)counts->size_one,
          (long long)counts->lanes_below, (long long)counts->lanes_above, (long long)counts->symbolic);
+  if (counts->by_tiles > 0) printf("convolutions by tiles: %lld\n", (long long)counts->by_tiles);
 }
 
 int main(int count, char **words) {

@@ -18,6 +18,7 @@ enum { FUZZ_DIMS = 64 /* room for the dims of a module: those declared, then the
 
 /* The same seed gives the same program on every machine. */
 Module *generate(Arena *arena, uint64_t seed);
+Module *generate_conv(Arena *arena, uint64_t seed); /* about convolutions alone */
 /* Elements by the array's name: p... positive, q... quarters (ties happen), i... small integers, others from -1 to 1. */
 void fill_input(const char *name, Array *array);
 
@@ -89,6 +90,7 @@ typedef struct Counts {
   int64_t symbolic, lanes_below, lanes_above, size_one;                                  /* axes of results */
   int64_t nested, second, minimized, steps, shared; /* scans in scans, gradients of gradients, states that a gradient
                                                        changes, entries that are steps, states that several entries have */
+  int64_t by_tiles;                                 /* convolutions, where that was asked for */
 } Counts;
 typedef struct CheckOptions {
   bool compiled, cuda, verbose;
