@@ -8,7 +8,7 @@
 
 enum { ACROSS = 16, GROUP_ROWS = 64, LEAST_COLUMNS = 32, LEAST_FOLDS = 32 };
 
-static bool suits_warpgroups(const Plan *plan, const Stage *stage) {
+static bool suits_warpgroups(const Plan *plan, const Stage *stage, const TargetCosts *costs) {
   Operands operands = contract_operands(stage);
   const Access *both[] = {operands.a, operands.b};
   double folds = 1;
@@ -16,15 +16,15 @@ static bool suits_warpgroups(const Plan *plan, const Stage *stage) {
     if (plan->buffers.items[both[k]->buffer].memory == MEMORY_LOCAL) return false;
   for (int k = stage->nkept; k < stage->nloops; k++) folds *= (double)stage->loops[k].extent->high;
   return stage->tile.precision != PRECISION_F32 && stage->tile.rows * ACROSS >= GROUP_ROWS &&
-         stage->tile.columns * ACROSS >= LEAST_COLUMNS && folds >= LEAST_FOLDS;
+         stage->tile.columns * ACROSS >= LEAST_COLUMNS && (folds >= LEAST_FOLDS || costs->small_products);
 }
 
-void feed_for_cuda(Plan *plan) {
+void feed_for_cuda(Plan *plan, const TargetCosts *costs) {
   for (int k = 0; k < plan->kernels.count; k++) {
     Kernel *kernel = &plan->kernels.items[k];
     for (int s = 0; s < kernel->stages.count; s++) {
       Stage *stage = &kernel->stages.items[s];
-      if (stage->kind != STAGE_CONTRACT || !suits_warpgroups(plan, stage)) continue;
+      if (stage->kind != STAGE_CONTRACT || !suits_warpgroups(plan, stage, costs)) continue;
       for (int operand = 0; operand < 2; operand++) {
         int reach = ACROSS * (operand == 0 ? stage->tile.rows : stage->tile.columns);
         OperandMap map;

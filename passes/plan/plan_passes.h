@@ -23,7 +23,9 @@ typedef struct TargetCosts {
   double short_launch; /* points: where launches have fewer, all of an entry are one; 0: never */
   /* Gives the task loops that are used their tiles, and each stage its lanes or its register tile. */
   void (*cut)(Kernel *kernel, const struct TargetCosts *costs);
-  void (*feed)(Plan *plan); /* once it is known what is LOCAL: how operands of contractions are fed; NULL: nothing to say */
+  void (*feed)(Plan *plan,
+               const struct TargetCosts
+                   *costs); /* once it is known what is LOCAL: how operands of contractions are fed; NULL: nothing to say */
 } TargetCosts;
 
 /* One kernel of one stage for each value that needs memory; with `inlined`, values that are cheap to compute again are
@@ -88,7 +90,7 @@ void contract_swap(Stage *stage); /* a and b change places */
 bool access_depends(const Access *access, int loop);
 bool access_is_dense(const Access *access, int loop); /* neighbours along the loop lie side by side */
 int64_t even_part(const Dim *extent, int64_t most);
-void feed_for_cuda(Plan *plan); /* feed_cuda.c */
+void feed_for_cuda(Plan *plan, const TargetCosts *costs); /* feed_cuda.c */
 void choose_vector(Stage *stage);
 /* The stages' first loops are the kernel's task loops, of which `count` are used. */
 void use_tasks(Kernel *kernel, int count);

@@ -496,5 +496,5 @@ void plan_schedule(Plan *plan, const TargetCosts *costs) {
   for (int k = 0; k < plan->kernels.count; k++) costs->cut(&plan->kernels.items[k], costs);
   make_local(plan, costs);
   plan->at_once = launches_are_short(plan, costs);
-  if (costs->feed) costs->feed(plan);
+  if (costs->feed) costs->feed(plan, costs);
 }

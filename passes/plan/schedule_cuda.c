@@ -210,8 +210,8 @@ static int piece_of(const Stage *stage) {
   return piece;
 }
 
-/* Rows and columns for all warps. */
-enum { FOR_WARPS = 2 };
+/* Rows and columns for all warps; rows for warpgroups. */
+enum { FOR_WARPS = 2, FOR_WARPGROUPS = 4 };
 static bool suits_tensor_cores(const Stage *stage) { return MIN(stage->tile.rows, stage->tile.columns) >= FOR_WARPS; }
 
 static void choose_stage(Stage *stage, const TargetCosts *costs) {
@@ -224,7 +224,8 @@ static void choose_stage(Stage *stage, const TargetCosts *costs) {
   if (stores_rows_densely(stage)) contract_swap(stage);
   stage->tile = (Tile){.vector = column_loop(stage), .row = -1, .column = -1};
   int least = costs->small_products ? FOR_WARPS : 1;
-  stage->tile.rows = MAX(accumulators(reach(stage, ROLE_ROW)), least);
+  bool grouped = costs->small_products && costs->precision != PRECISION_F32;
+  stage->tile.rows = MAX(accumulators(reach(stage, ROLE_ROW)), grouped ? FOR_WARPGROUPS : least);
   stage->tile.columns = MAX(accumulators(reach(stage, ROLE_COLUMN)), least);
   stage->tile.piece = piece_of(stage);
   if (suits_tensor_cores(stage)) stage->tile.precision = costs->precision;

@@ -275,7 +275,8 @@ static bool load_cuda(const Check *check, Plan *const *plans, Code *own) {
   Failure failure = {0};
   own->way = "compiled for CUDA";
   int count = check->module->entries.count;
-  if (cuda_compile(check->module, plans, count, "sm_90", NULL, &code, &failure)) {
+  bool warpgroups = check->options->precision != PRECISION_F32 && program_hash(check) / 4 % 2;
+  if (cuda_compile(check->module, plans, count, warpgroups ? "sm_90a" : "sm_90", NULL, &code, &failure)) {
     own->loaded = codegen_load(check->module, plans, count, &options, &failure);
     cuda_free(&code);
   }
@@ -330,7 +331,8 @@ static void print_plans(const Check *check, const char *way, Plan *const *plans)
 
 static bool make_ways(Check *check, Graph *const *graphs, Ways *ways) {
   TargetCosts costs = costs_for(check), gpu = *cuda_costs[check->options->precision];
-  if (program_hash(check) % 2) gpu.split_fold = 4; /* so that these small folds are split too */
+  if (program_hash(check) % 2) gpu.split_fold = 4;       /* so that these small folds are split too */
+  if (program_hash(check) / 8 % 2) gpu.short_launch = 0; /* graphs of launches, whose kernels may have tensor maps */
   gpu.small_products = check->options->precision != PRECISION_F32 || program_hash(check) / 2 % 2;
   for (int way = 0; way < PLANS; way++) {
     PipelineOptions options = default_pipeline;
