@@ -15,7 +15,7 @@
 
 /* A value that is not put together yet: element (row, column) of tile (i, j) is value[row % tile][column % tile]. */
 typedef struct Tiled {
-  const Transforms *by; /* NULL: it is an ordinary value */
+  const Transforms *by;
   Conv conv;
   Id value[MOST_TILE * MOST_TILE]; /* sizes: the result's, but for the tiles down and across in place of height and width */
 } Tiled;
@@ -35,7 +35,7 @@ typedef struct Winograd {
   FastConv fast;
   const Graph *from;
   const int *users;
-  Tiled **tiled; /* by from's Id */
+  Tiled **tiled; /* by Id of `from`; NULL: an ordinary value */
 } Winograd;
 
 static const Dim *number(Graph *graph, int64_t value) { return dim_constant(graph->module, value); }
