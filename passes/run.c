@@ -62,6 +62,7 @@ static const TargetCosts *costs_of(const Pipeline *pipeline) {
 static void run_fuse(Pipeline *pipeline) {
   for (int k = 0; k < pipeline->module->entries.count && !pipeline->options->unfused; k++) {
     plan_fuse(pipeline->plans[k], costs_of(pipeline), pipeline->options->fast_conv != FAST_CONV_NONE);
+    plan_widen(pipeline->plans[k], costs_of(pipeline));
   }
 }
 

@@ -485,6 +485,32 @@ static bool stays_alone(const Fusion *fusion, const Group *group, int leading) {
   return false;
 }
 
+/* What a stage stores of one array for one index of its first `leading` loops, at most. */
+static double bytes_of_index(const Stage *stage, int leading) {
+  double bytes = 4;
+  for (int k = leading; k < stage->nkept; k++) bytes *= (double)stage->loops[k].extent->high;
+  return bytes;
+}
+
+/* True if tasks along these loops alone would have more of a wide buffer than stays with a task, and those of the group alone
+ * have not: a buffer that is made of little, as only such a one need not come from memory. */
+static bool would_spill(const Fusion *fusion, const Group *group, int leading) {
+  const Plan *plan = fusion->plan;
+  double most = (double)fusion->costs->local_bytes;
+  if (fusion->costs->wide_bytes <= 0) return false;
+  for (int j = 0; j < group->stages.count; j++) {
+    const Stage *stage = stage_of(fusion, group->stages.items[j]);
+    if (!stage_expands(stage) || bytes_of_index(stage, leading) <= most || bytes_of_index(stage, group->leading) > most)
+      continue;
+    for (int s = 0; s < stage->stores.count; s++) {
+      Id id = stage->stores.items[s].access.buffer;
+      bool arena = plan->buffers.items[id].memory == MEMORY_ARENA;
+      if (arena && buffer_bytes_at_bounds(plan, id) >= fusion->costs->wide_bytes) return true;
+    }
+  }
+  return false;
+}
+
 static bool try_join_groups(Fusion *fusion, int a, int b, int least) {
   Group *first = &fusion->groups[a], *second = &fusion->groups[b];
   int related = 0, leading = MIN(first->leading, second->leading);
@@ -499,6 +525,7 @@ static bool try_join_groups(Fusion *fusion, int a, int b, int least) {
   if (leading == 0 || !related || bytes > (double)fusion->costs->shared_bytes) return false;
   if (related == PARTS && (!are_short(fusion, first, leading) || !are_short(fusion, second, leading))) return false;
   if (stays_alone(fusion, first, leading) || stays_alone(fusion, second, leading)) return false;
+  if (would_spill(fusion, first, leading) || would_spill(fusion, second, leading)) return false;
   if (leading < MAX(least, MAX(first->least, second->least))) return false;
   int contractions = first->contractions + second->contractions;
   if (fusion->costs->contractions > 0 && contractions > fusion->costs->contractions) return false;

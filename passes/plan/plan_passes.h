@@ -10,6 +10,7 @@ typedef struct TargetCosts {
   int registers;        /* of 16 logical lanes: 32 with AVX-512, 8 with AVX2, 4 with SSE */
   int64_t local_bytes;  /* what a task's tile may take: half of L2 */
   bool locals_share;    /* a task's stages run one after another, so that locals may take each other's place */
+  int64_t wide_bytes;   /* buffers of so many are kept from memory where that can be; 0: none are */
   int64_t shared_bytes; /* what all tasks of a kernel may stream through */
   int contractions;     /* at most so many in a kernel; 0: any number */
   double alone_cycles;  /* stages of more, an index of the loops that they would share, keep tasks of their own; 0: none */
@@ -41,6 +42,10 @@ bool stage_stays_alone(const Stage *stage, int leading, const TargetCosts *costs
 /* Stages that run over the same loops become one, then stages that share their leading loops become one kernel; what only
  * one kernel uses becomes LOCAL. `close`: what only so stays with a task is joined first, as convolutions by tiles want it. */
 void plan_fuse(Plan *plan, const TargetCosts *costs, bool close);
+/* wide.c. What it makes is many times larger than what it reads. */
+bool stage_expands(const Stage *stage);
+/* What no cache holds and a kernel can make again is not kept for it. */
+void plan_widen(Plan *plan, const TargetCosts *costs);
 /* Chooses which params and states lie in panels, and cuts the loops that run along them. All entries' plans at once. */
 void plans_panels(Module *module, Plan *const *plans, int count, const TargetCosts *costs);
 /* What a stage costs, roughly, for one index of its first `loops` loops, at the bounds of run-time sizes. */
@@ -92,6 +97,8 @@ bool access_is_dense(const Access *access, int loop); /* neighbours along the lo
 int64_t even_part(const Dim *extent, int64_t most);
 void feed_for_cuda(Plan *plan, const TargetCosts *costs); /* feed_cuda.c */
 void choose_vector(Stage *stage);
+void cut_stages(Kernel *kernel, const TargetCosts *costs);  /* lanes and tiles, for a processor's tasks */
+void plan_make_local(Plan *plan, const TargetCosts *costs); /* locals.c */
 /* The stages' first loops are the kernel's task loops, of which `count` are used. */
 void use_tasks(Kernel *kernel, int count);
 

@@ -15,6 +15,7 @@ static void cut_for_cpu(Kernel *kernel, const TargetCosts *costs);
 const TargetCosts default_costs = {.registers = 32,
                                    .local_bytes = 512 << 10,
                                    .locals_share = true,
+                                   .wide_bytes = 32 << 20,
                                    .shared_bytes = 768 << 10,
                                    .task_cycles = 16384,
                                    .alone_cycles = 1 << 21,
@@ -407,8 +408,7 @@ void use_tasks(Kernel *kernel, int count) {
   }
 }
 
-static void cut_for_cpu(Kernel *kernel, const TargetCosts *costs) {
-  choose_cut(kernel, costs);
+void cut_stages(Kernel *kernel, const TargetCosts *costs) {
   for (int s = 0; s < kernel->stages.count; s++) {
     Stage *stage = &kernel->stages.items[s];
     if (stage->kind == STAGE_CONTRACT) {
@@ -419,60 +419,9 @@ static void cut_for_cpu(Kernel *kernel, const TargetCosts *costs) {
   }
 }
 
-/* ---- what stays with a task ---- */
-
-static bool leading_bare(const Plan *plan, const Kernel *kernel, const Stage *stage, const Access *access) {
-  const Type *own = &plan->buffers.items[access->buffer].type;
-  for (int t = 0; t < kernel->ntasks; t++) {
-    if (t >= own->rank || t >= access->as.rank || own->size[t] != access->as.size[t]) return false;
-    if (own->size[t] != stage->loops[t].extent || access->index[t] >= 0) return false;
-    if (!axis_is_bare(&access->map.axis[t], t)) return false;
-  }
-  return true;
-}
-
-/* The kernel that alone uses each buffer, -1 where there are several or where a task reads another's part. */
-static int *only_users(const Plan *plan) {
-  int *user = NEW_ARRAY(plan->module->arena, int, plan->buffers.count);
-  for (int k = 0; k < plan->buffers.count; k++) user[k] = -2;
-  for (int k = 0; k < plan->kernels.count; k++) {
-    const Kernel *kernel = &plan->kernels.items[k];
-    for (int s = 0; s < kernel->stages.count; s++) {
-      const Stage *stage = &kernel->stages.items[s];
-      for (int a = 0; a < stage->scalars.count + stage->stores.count; a++) {
-        bool store = a >= stage->scalars.count;
-        const Access *access =
-            store ? &stage->stores.items[a - stage->scalars.count].access : stage->scalars.items[a].access;
-        if (!store && stage->scalars.items[a].op != SCALAR_LOAD) continue;
-        bool alone = user[access->buffer] == -2 || user[access->buffer] == k;
-        user[access->buffer] = alone && leading_bare(plan, kernel, stage, access) ? k : -1;
-      }
-    }
-  }
-  return user;
-}
-
-/* What all locals of a kernel take; where stages don't wait for each other, none may lie in another's place. */
-static int64_t locals_of(const Plan *plan, int kernel, const TargetCosts *costs) {
-  int64_t sum = 0;
-  if (costs->locals_share) return kernel_local_bytes(plan, kernel);
-  for (Id id = 1; id < plan->buffers.count; id++)
-    if (plan->buffers.items[id].memory == MEMORY_LOCAL && plan->buffers.items[id].index == kernel)
-      sum += buffer_tile_bytes(plan, id);
-  return sum;
-}
-
-static void make_local(Plan *plan, const TargetCosts *costs) {
-  int *user = only_users(plan);
-  for (Id id = 1; id < plan->buffers.count; id++) {
-    Buffer *buffer = &plan->buffers.items[id];
-    if (buffer->memory != MEMORY_ARENA || user[id] < 0) continue;
-    buffer->memory = MEMORY_LOCAL;
-    buffer->index = user[id];
-    if (locals_of(plan, user[id], costs) <= costs->local_bytes) continue;
-    buffer->memory = MEMORY_ARENA;
-    buffer->index = 0;
-  }
+static void cut_for_cpu(Kernel *kernel, const TargetCosts *costs) {
+  choose_cut(kernel, costs);
+  cut_stages(kernel, costs);
 }
 
 /* Short ones cost less as one launch with barriers. Its arguments are all buffers. */
@@ -494,7 +443,7 @@ static bool launches_are_short(const Plan *plan, const TargetCosts *costs) {
 void plan_schedule(Plan *plan, const TargetCosts *costs) {
   if (costs->enough_tasks > 0) split_folds(plan, costs);
   for (int k = 0; k < plan->kernels.count; k++) costs->cut(&plan->kernels.items[k], costs);
-  make_local(plan, costs);
+  plan_make_local(plan, costs);
   plan->at_once = launches_are_short(plan, costs);
   if (costs->feed) costs->feed(plan, costs);
 }
