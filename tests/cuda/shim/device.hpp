@@ -41,36 +41,39 @@ static inline void grid_barrier(unsigned *) { shim->grid_barrier(); }
 // Copies are done when they are waited for, as late as a GPU might, or at once, where threads run backwards. Those under way
 // are in order, behind each other.
 struct ShimCopy { float *to; const float *from; int count; bool inside; };
-struct ShimCopies { ShimCopy copy[256]; int end[16], copies, groups; }; // where each closed group ends
-static ShimCopies shim_copies[4 * 1024]; // of the blocks that may be under way at the same time
-static inline ShimCopies *shim_own_copies() { return &shim_copies[shim->block.x % 4 * 1024 + shim->thread.x]; }
+struct ShimCopies { int end[16], copies, groups; }; // where each closed group ends
+enum { SHIM_THREADS = 4 * 1024 };                   // of the blocks that may be under way at the same time
+static ShimCopies shim_copies[SHIM_THREADS];
+static ShimCopy shim_copy_of[SHIM_THREADS][256];
+static inline unsigned shim_own() { return shim->block.x % 4 * 1024 + shim->thread.x; }
 static inline void shim_do(const ShimCopy &copy) {
   for (int k = 0; k < copy.count; k++) copy.to[k] = copy.inside ? copy.from[k] : 0;
 }
 static void shim_copy(float *to, const float *from, int count, bool inside) {
-  ShimCopies *own = shim_own_copies();
+  ShimCopies *own = &shim_copies[shim_own()];
   const ShimCopy copy = {to, from, count, inside};
   if ((size_t)to % (4 * count) != 0 || (inside && (size_t)from % (4 * count) != 0)) __builtin_trap(); // as a GPU does
-  if (own->copies == sizeof own->copy / sizeof *own->copy) __builtin_trap();
+  if (own->copies == sizeof *shim_copy_of / sizeof **shim_copy_of) __builtin_trap();
   if (shim->backwards)
     shim_do(copy);
   else
-    own->copy[own->copies++] = copy;
+    shim_copy_of[shim_own()][own->copies++] = copy;
 }
 static inline void copy_4(float *to, const float *from, bool inside) { shim_copy(to, from, 1, inside); }
 static inline void copy_16(float *to, const float *from, bool inside) { shim_copy(to, from, 4, inside); }
 static inline void copies_commit() {
-  ShimCopies *own = shim_own_copies();
+  ShimCopies *own = &shim_copies[shim_own()];
   if (own->groups == sizeof own->end / sizeof *own->end) __builtin_trap();
   own->end[own->groups++] = own->copies;
 }
 static void shim_wait(int pending) {
-  ShimCopies *own = shim_own_copies();
+  ShimCopies *own = &shim_copies[shim_own()];
   const int done = own->groups - pending;
   if (done <= 0) return;
   const int end = own->end[done - 1];
-  for (const ShimCopy *copy = own->copy; copy < own->copy + end; copy++) shim_do(*copy);
-  memmove(own->copy, own->copy + end, (own->copies - end) * sizeof *own->copy);
+  ShimCopy *const first = shim_copy_of[shim_own()];
+  for (const ShimCopy *copy = first; copy < first + end; copy++) shim_do(*copy);
+  memmove(first, first + end, (own->copies - end) * sizeof *first);
   own->copies -= end;
   for (int k = done; k < own->groups; k++) own->end[k - done] = own->end[k] - end;
   own->groups = pending;
