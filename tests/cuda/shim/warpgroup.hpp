@@ -88,9 +88,10 @@ static inline void shim_later(const ShimArrival &own) {
     shim_own_arrivals().push_back(own);
 }
 static inline void copies_arrive(unsigned long long *barrier) {
-  ShimCopies *own = shim_own_copies();
+  ShimCopies *own = &shim_copies[shim_own()];
+  const ShimCopy *const copies = shim_copy_of[shim_own()];
   const int first = own->groups > 0 ? own->end[own->groups - 1] : 0;
-  shim_later({barrier, {own->copy + first, own->copy + own->copies}, NULL, {}, {}});
+  shim_later({barrier, {copies + first, copies + own->copies}, NULL, {}, {}});
   own->copies = first;
 }
 template <class Map>
