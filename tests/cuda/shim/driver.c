@@ -6,6 +6,7 @@
 
 #include <dlfcn.h>
 #include <elf.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -185,10 +186,22 @@ int cuModuleLoadData(void **module, const void *image) {
   return GOOD;
 }
 
+/* Functions belong to the driver: who asked for one does not give it back. */
+static ShimKernel *kernels;
+static pthread_mutex_t kernels_lock = PTHREAD_MUTEX_INITIALIZER;
+
+static ShimKernel *new_kernel(void) {
+  ShimKernel *kernel = calloc(1, sizeof *kernel);
+  pthread_mutex_lock(&kernels_lock);
+  if (kernel) kernel->next = kernels, kernels = kernel;
+  pthread_mutex_unlock(&kernels_lock);
+  return kernel;
+}
+
 int cuModuleGetFunction(void **function, void *module, const char *name) {
   char call[600], keep[600];
-  ShimKernel *kernel = malloc(sizeof *kernel);
   MAY_FAIL();
+  ShimKernel *kernel = new_kernel();
   snprintf(call, sizeof call, "shim_call_%s", name);
   snprintf(keep, sizeof keep, "shim_keep_%s", name);
   void *addresses[] = {dlsym(module, call), dlsym(module, keep), dlsym(module, "shim_begin")};

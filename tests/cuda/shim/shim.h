@@ -37,6 +37,7 @@ typedef struct ShimKernel {
   void (*call)(void **arguments);
   void **(*keep)(void **arguments);    /* a copy of them, to be freed */
   unsigned char *(*begin)(Shim *shim); /* gives the block's shared memory */
+  struct ShimKernel *next;             /* of all that were asked for */
 } ShimKernel;
 
 /* block.c: all threads of all blocks, from the first to the last, or backwards. */
