@@ -87,6 +87,15 @@ bool scalar_has_access(int op) {
   return op == SCALAR_LOAD || op == SCALAR_INDEX || op == SCALAR_INSIDE || op == SCALAR_RANDOM;
 }
 
+bool access_moves_along(const Access *access, int loop) {
+  for (int k = 0; k < access->map.naxes; k++) {
+    const Axis *axis = &access->map.axis[k];
+    for (int term = 0; access->index[k] < 0 && term < axis->nterms; term++)
+      if (axis->dim[term] == loop) return true;
+  }
+  return false;
+}
+
 bool access_equal(const Access *a, const Access *b) {
   if (a->buffer != b->buffer || !type_equal(&a->as, &b->as) || a->map.naxes != b->map.naxes) return false;
   for (int k = 0; k < a->map.naxes; k++) {

@@ -203,6 +203,7 @@ int stage_scalar(Plan *plan, Stage *stage, Scalar scalar);
 int scalar_operands(int op); /* of a, b, c; -1: no scalar has this op */
 bool scalar_has_access(int op);
 bool access_equal(const Access *a, const Access *b);
+bool access_moves_along(const Access *access, int loop);     /* by its map: an index of its own may vary with any loop */
 int64_t plan_element_bytes(Dtype dtype);                     /* in memory: f32, i32: 4; bool: 1 */
 const Dim *buffer_bytes(const Plan *plan, const Type *type); /* rounded up to 64; NULL beyond 64 bits */
 /* Bytes that one task of this kernel needs for its locals; each rounded up to 64. */

@@ -70,21 +70,13 @@ static bool axes_are_apart(Module *module, const OperandMap *map) {
 
 /* ---- squares ---- */
 
-static bool depends(const Access *access, int loop) {
-  for (int k = 0; k < access->map.naxes; k++) {
-    const Axis *axis = &access->map.axis[k];
-    for (int term = 0; access->index[k] < 0 && term < axis->nterms; term++)
-      if (axis->dim[term] == loop) return true;
-  }
-  return false;
-}
-
 /* The loops of rows (columns), but those with one index in a task. */
 static int find_own(const Stage *stage, const Access *access, const Access *other, int *own) {
   int count = 0;
   for (int k = 0; k < stage->nkept; k++) {
     const Loop *loop = &stage->loops[k];
-    if (depends(access, k) && !depends(other, k) && loop->tile != 1 && loop->extent->high > 1) own[count++] = k;
+    if (access_moves_along(access, k) && !access_moves_along(other, k) && loop->tile != 1 && loop->extent->high > 1)
+      own[count++] = k;
   }
   return count;
 }

@@ -15,15 +15,6 @@
 
 /* ---- what lies together ---- */
 
-static bool depends(const Access *access, int loop) {
-  for (int k = 0; k < access->map.naxes; k++) {
-    const Axis *axis = &access->map.axis[k];
-    for (int term = 0; access->index[k] < 0 && term < axis->nterms; term++)
-      if (axis->dim[term] == loop) return true;
-  }
-  return false;
-}
-
 /* An expression that is a multiple of `by` at sight. */
 static bool is_multiple(const char *total, int by) {
   char *end;
@@ -69,7 +60,8 @@ static Contract contract_of(Print *print, bool wide) {
   contract.side[1] = (Side){.name = "column", .operand = "b", .factor = &scalars[product->b], .each = stage->tile.columns};
   int order[MAX_LOOPS], count = loops_in_order(0, stage->nkept, stage->tile.vector, order);
   for (int k = 0; k < count; k++) {
-    bool a = depends(contract.side[0].factor->access, order[k]), b = depends(contract.side[1].factor->access, order[k]);
+    bool a = access_moves_along(contract.side[0].factor->access, order[k]),
+         b = access_moves_along(contract.side[1].factor->access, order[k]);
     Side *side = &contract.side[b];
     if (a == b)
       contract.batch[contract.nbatch++] = order[k];

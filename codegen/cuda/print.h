@@ -2,8 +2,9 @@
  * to `out`.
  *
  * Every value of the plan has one name in CUDA C: scalar k of a stage is s<k>; loop k is <its name>_<k>; a buffer is
- * p<k>, the k-th that the kernel mentions, so that kernels which do alike are alike as text. Index arithmetic is in int where the bounds of all sizes allow it, else in long long. Sizes that are not
- * constant are computed once, at the kernel's head. */
+ * p<k>, the k-th that the kernel mentions, so that kernels which do alike are alike as text. Index arithmetic is in int
+ * where the bounds of all sizes allow it, else in long long. Sizes that are not constant are computed once, at the
+ * kernel's head. */
 #ifndef NNC_CUDA_PRINT_H
 #define NNC_CUDA_PRINT_H
 
