@@ -268,8 +268,9 @@ static void print_results(const Contract *contract) {
   else
     print_put_sums(contract, parts);
   print_barrier(print);
-  print_some(print, (double)(some * columns->reach) / CUDA_THREADS,
-             1 + count_loads(print->stage, print->stage->after, print->stage->scalars.count));
+  int loads = 1 + count_loads(print->stage, print->stage->after, print->stage->scalars.count);
+  if (contract->warps && !contract->wide) loads = MAX(loads, 2); /* no more than two at once, for registers */
+  print_some(print, (double)(some * columns->reach) / CUDA_THREADS, loads);
   print_open(print, "for (int point = threadIdx.x; point < %d; point += %d)", some * columns->reach, CUDA_THREADS);
   print_line(print, "const %s row = first_row + %spoint / %d, column = first_column + point %% %d;", print->index,
              parts > 1 ? arena_format(print->arena, "part * %d + ", some) : "", columns->reach, columns->reach);
@@ -306,9 +307,7 @@ static void print_narrow(Print *print) {
   Contract contract = contract_of(print, false);
   int64_t at = stage_shared(print, 4 * operand_floats(&contract));
   print_line(print, "float *const tiles = (float *)(shared + %lld);", (long long)at);
-  if (contract.warps)
-    print_warps(&contract);
-  else
+  if (!contract.warps)
     print_line(print, "const int row_thread = threadIdx.x / %d, column_thread = threadIdx.x %% %d;", ACROSS, ACROSS);
   print_line(print, "const %s steps = (%s + %d) / %d;", print->index, contract.fold_total, contract.piece - 1,
              contract.piece);

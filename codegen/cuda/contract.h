@@ -41,7 +41,6 @@ const char *tile_element(const Contract *contract, const Side *side, const char 
 
 /* ---- mma.c ---- */
 void give_warps(Contract *contract); /* cuts the square for warps */
-void print_warps(const Contract *contract);
 void print_warp_multiply(const Contract *contract);
 void print_put_warp_sums(const Contract *contract, int parts); /* those of a part of the rows, to shared memory */
 

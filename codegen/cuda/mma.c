@@ -18,9 +18,12 @@ void give_warps(Contract *contract) {
   contract->tiles[1] = columns->reach / warps_across(contract) / TILE_COLUMNS;
 }
 
-void print_warps(const Contract *contract) {
-  print_line(contract->print, "const int lane = threadIdx.x %% 32, lane_row = lane / 4, lane_column = lane %% 4;");
-  print_line(contract->print, "const int warp_row = threadIdx.x / %d, warp_column = threadIdx.x / 32 %% %d;",
+/* Made anew where they are used: what hangs on them would be kept all through the loop over folds, and the sums leave little
+ * room for that in the 128 registers that two blocks of a multiprocessor leave a thread. */
+static void print_warps(const Contract *contract) {
+  print_line(contract->print,
+             "const int thread = anew(threadIdx.x), lane_row = thread %% 32 / 4, lane_column = thread %% 4;");
+  print_line(contract->print, "const int warp_row = thread / %d, warp_column = thread / 32 %% %d;",
              32 * warps_across(contract), warps_across(contract));
 }
 
@@ -46,10 +49,12 @@ static void print_factors(const Contract *contract, int which) {
   }
 }
 
+/* One step of folds after the other: the factors of two find no room either. */
 void print_warp_multiply(const Contract *contract) {
   Print *print = contract->print;
   bool bf16 = is_bf16(contract);
-  print_line(print, "#pragma unroll");
+  print_warps(contract);
+  print_line(print, "#pragma unroll 1");
   print_open(print, "for (int k = 0; k < %d; k += %d)", contract->piece, bf16 ? 16 : 8);
   print_line(print, "unsigned a[%d][4], b[%d][2];", contract->tiles[0], contract->tiles[1]);
   for (int k = 0; k < 2; k++) print_factors(contract, k);
@@ -65,6 +70,8 @@ void print_put_warp_sums(const Contract *contract, int parts) {
   Print *print = contract->print;
   const Side *rows = &contract->side[0], *columns = &contract->side[1];
   const char *first = parts > 1 ? arena_format(print->arena, " - part * %d", rows->reach / parts) : "";
+  print_block(print);
+  print_warps(contract);
   if (parts > 1) print_open(print, "if (warp_row / %d == part)", contract->warps / parts);
   print_line(print, "#pragma unroll");
   print_line(print, "for (int i = 0; i < %d; i++)", contract->tiles[0]);
@@ -79,4 +86,5 @@ void print_put_warp_sums(const Contract *contract, int parts) {
       contract->tiles[0] * TILE_ROWS, TILE_ROWS, first, columns->reach + SUMS_PAD, contract->tiles[1] * TILE_COLUMNS,
       TILE_COLUMNS);
   if (parts > 1) print_close(print);
+  print_close(print);
 }

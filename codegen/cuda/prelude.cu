@@ -201,6 +201,12 @@ DEVICE void copy_16(float *to, const float *from, bool inside) {
 DEVICE void copies_commit() { asm volatile("cp.async.commit_group;" ::: "memory"); }
 template <int pending> DEVICE void copies_wait() { asm volatile("cp.async.wait_group %0;" ::"n"(pending) : "memory"); }
 
+/* The same number, of which the compiler does not know that. */
+DEVICE int anew(int a) {
+  asm volatile("" : "+r"(a));
+  return a;
+}
+
 /* Tensor cores: a warp multiplies 16 rows by 8 columns; of its sums each lane has four. */
 DEVICE unsigned tf32_of(float a) {
   unsigned rounded;

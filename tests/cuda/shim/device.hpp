@@ -109,6 +109,7 @@ static inline unsigned shim_bits(float value) {
   memcpy(&bits, &value, sizeof bits);
   return bits;
 }
+static inline int anew(int a) { return a; }
 static inline unsigned tf32_of(float a) { return (shim_bits(a) + 0x1000) & ~0x1fffu; } // ties away from 0
 static inline unsigned shim_bf16(float a) {
   const unsigned bits = shim_bits(a);
