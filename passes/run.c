@@ -84,6 +84,10 @@ static void run_recompute(Pipeline *pipeline) {
   }
 }
 
+static void run_places(Pipeline *pipeline) {
+  for (int k = 0; k < pipeline->module->entries.count; k++) { plan_share_places(pipeline->plans[k]); }
+}
+
 static void run_memory(Pipeline *pipeline) {
   for (int k = 0; k < pipeline->module->entries.count; k++) pass_memory(pipeline->plans[k]);
 }

@@ -49,31 +49,15 @@ static void add_row(Fusion *fusion, int to, int from) {
   }
 }
 
-static bool stores_to(const Stage *stage, Id buffer) {
-  for (int k = 0; k < stage->stores.count; k++) {
-    if (stage->stores.items[k].access.buffer == buffer) return true;
-  }
-  return false;
-}
-
-static bool loads_from(const Stage *stage, Id buffer) {
-  if (stage->kind == STAGE_SCATTER && stores_to(stage, buffer)) return true; /* it adds to what is there */
-  for (int k = 0; k < stage->scalars.count; k++) {
-    const Scalar *scalar = &stage->scalars.items[k];
-    if (scalar->op == SCALAR_LOAD && scalar->access->buffer == buffer) return true;
-  }
-  return false;
-}
-
 /* Two that only write one buffer write different parts of it (concat), but for a carry: it is set before its loop, and
  * overwritten inside. */
 static bool stage_must_precede(const Stage *a, const Stage *b, bool same_region) {
   for (int k = 0; k < a->stores.count; k++) {
     Id buffer = a->stores.items[k].access.buffer;
-    if (loads_from(b, buffer) || (!same_region && stores_to(b, buffer))) return true;
+    if (stage_reads(b, buffer) || (!same_region && stage_stores_to(b, buffer))) return true;
   }
   for (int k = 0; k < b->stores.count; k++) {
-    if (loads_from(a, b->stores.items[k].access.buffer)) return true;
+    if (stage_reads(a, b->stores.items[k].access.buffer)) return true;
   }
   return false;
 }
@@ -216,7 +200,7 @@ static bool loads_only_at(const Stage *stage, const Access *store, int from, boo
 
 /* Both only write this buffer: as stages of one region do that write different parts of it. */
 static bool write_parts(const Stage *first, const Stage *second, Id buffer) {
-  return stores_to(second, buffer) && !loads_from(first, buffer) && !loads_from(second, buffer);
+  return stage_stores_to(second, buffer) && !stage_reads(first, buffer) && !stage_reads(second, buffer);
 }
 
 /* True if `second` may run at each point right after `first` did: what either overwrites, the other touches only there. */
@@ -225,7 +209,7 @@ static bool points_agree(const Stage *first, const Stage *second, bool *related)
   for (int k = 0; k < first->stores.count; k++) {
     const Access *store = &first->stores.items[k].access;
     if (write_parts(first, second, store->buffer)) continue;
-    if (stores_to(second, store->buffer)) return false;
+    if (stage_stores_to(second, store->buffer)) return false;
     if (!loads_only_at(second, store, second->kind == STAGE_EACH ? 0 : second->after, related)) return false;
   }
   for (int k = 0; k < second->stores.count; k++) {
@@ -436,7 +420,7 @@ static int common_leading(const Plan *plan, const Stage *a, const Stage *b, int 
     const Stage *writer = side == 0 ? a : b, *other = side == 0 ? b : a;
     for (int k = 0; k < writer->stores.count; k++) {
       Id buffer = writer->stores.items[k].access.buffer;
-      if (!loads_from(other, buffer) && !stores_to(other, buffer)) continue;
+      if (!stage_reads(other, buffer) && !stage_stores_to(other, buffer)) continue;
       *related |= write_parts(writer, other, buffer) ? PARTS : HANDED;
       t = MIN(leading_in(plan, writer, buffer, t), leading_in(plan, other, buffer, t));
     }
@@ -547,7 +531,7 @@ static double handed_bytes(const Plan *plan, const Stage *a, const Stage *b, int
   double bytes = 0;
   for (int k = 0; k < a->stores.count; k++) {
     const Type *type = &plan->buffers.items[a->stores.items[k].access.buffer].type;
-    if (!loads_from(b, a->stores.items[k].access.buffer)) continue;
+    if (!stage_reads(b, a->stores.items[k].access.buffer)) continue;
     double own = 4;
     for (int axis = leading; axis < type->rank; axis++) own *= (double)type->size[axis]->high;
     bytes = MAX(bytes, own);

@@ -6,6 +6,21 @@
  * each turn. */
 #include "passes/plan/plan_passes.h"
 
+bool stage_stores_to(const Stage *stage, Id buffer) {
+  for (int k = 0; k < stage->stores.count; k++)
+    if (stage->stores.items[k].access.buffer == buffer) return true;
+  return false;
+}
+
+bool stage_reads(const Stage *stage, Id buffer) {
+  if (stage->kind == STAGE_SCATTER && stage_stores_to(stage, buffer)) return true;
+  for (int k = 0; k < stage->scalars.count; k++) {
+    const Scalar *scalar = &stage->scalars.items[k];
+    if (scalar->op == SCALAR_LOAD && scalar->access->buffer == buffer) return true;
+  }
+  return false;
+}
+
 /* What is known of a buffer in a range of launches. */
 typedef struct Touch {
   int first, last;  /* -1: not touched */
@@ -158,25 +173,25 @@ Life *plan_lives(const Plan *plan, Arena *arena) {
   return result;
 }
 
-int64_t *plan_live_bytes(const Plan *plan, const Life *lives, Arena *arena) {
+int64_t *plan_live_bytes(const Plan *plan, const Life *lives, const Id *over, Arena *arena) {
   int64_t *bytes = NEW_ARRAY(arena, int64_t, plan->launches.count + 1);
   for (Id id = 1; id < plan->buffers.count; id++) {
     if (plan->buffers.items[id].memory != MEMORY_ARENA || lives[id].first < 0) continue;
     int64_t size = buffer_bytes_at_bounds(plan, id);
-    bytes[lives[id].first] += size;
+    bytes[lives[id].first + (over && over[id])] += size;
     bytes[lives[id].last + 1] -= size;
   }
   for (int at = 1; at < plan->launches.count; at++) bytes[at] += bytes[at - 1];
   return bytes;
 }
 
-int64_t plan_largest_live(const Plan *plan, int *where) {
+int64_t plan_largest_live(const Plan *plan) {
   Arena *arena = arena_new();
-  const int64_t *bytes = plan_live_bytes(plan, plan_lives(plan, arena), arena);
+  const Life *lives = plan_lives(plan, arena);
+  const int64_t *bytes = plan_live_bytes(plan, lives, plan_places(plan, lives, arena), arena);
   int found = 0;
   for (int at = 1; at < plan->launches.count; at++)
     if (bytes[at] > bytes[found]) found = at;
-  if (where) *where = found;
   int64_t largest = bytes[found];
   arena_free(arena);
   return largest;

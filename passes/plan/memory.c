@@ -23,8 +23,7 @@ enum { SEARCH_STEPS = 1 << 24 };
 static const int64_t TOO_LARGE = (int64_t)1 << 62;
 
 /* Life and size of each buffer; one that nobody touches gets no place. */
-static void find_lives(Plan *plan, Arena *arena) {
-  const Life *lives = plan_lives(plan, arena);
+static void find_lives(Plan *plan, const Life *lives) {
   for (Id id = 1; id < plan->buffers.count; id++) {
     Buffer *buffer = &plan->buffers.items[id];
     if (buffer->memory != MEMORY_ARENA) continue;
@@ -96,14 +95,21 @@ static bool find_live(Packing *packing, int launches, Arena *arena) {
   return packing->live < TOO_LARGE;
 }
 
-static Packing packing_of(const Plan *plan, Arena *arena) {
+/* `over`: which buffers take another's place; they are one item. */
+static Packing packing_of(const Plan *plan, const Id *over, Arena *arena) {
   Packing packing = {.best_top = INT64_MAX, .random = 0x9E3779B97F4A7C15u};
   packing.items = NEW_ARRAY(arena, Item, plan->buffers.count);
+  int *last = NEW_ARRAY(arena, int, plan->buffers.count); /* of those that end in this one's place */
+  for (Id id = 1; id < plan->buffers.count; id++) {
+    Id root = id;
+    while (over[root]) root = over[root];
+    last[root] = MAX(last[root], plan->buffers.items[id].last);
+  }
   for (Id id = 1; id < plan->buffers.count; id++) {
     const Buffer *buffer = &plan->buffers.items[id];
-    if (buffer->memory != MEMORY_ARENA || !buffer->bytes) continue;
+    if (buffer->memory != MEMORY_ARENA || !buffer->bytes || over[id]) continue;
     packing.items[packing.count++] =
-        (Item){.id = id, .first = buffer->first, .last = buffer->last, .size = MAX(buffer->bytes->high, 0)};
+        (Item){.id = id, .first = buffer->first, .last = last[id], .size = MAX(buffer->bytes->high, 0)};
   }
   packing.order = NEW_ARRAY(arena, int, packing.count);
   packing.best_order = NEW_ARRAY(arena, int, packing.count);
@@ -279,10 +285,12 @@ static void write_program(Plan *plan, Packing *packing, Arena *arena) {
   }
 }
 
-void pass_memory(Plan *plan) {
+void plan_pack(Plan *plan, bool shares) {
   Arena *arena = arena_new();
-  find_lives(plan, arena);
-  Packing packing = packing_of(plan, arena);
+  const Life *lives = plan_lives(plan, arena);
+  find_lives(plan, lives);
+  const Id *over = shares ? plan_places(plan, lives, arena) : NEW_ARRAY(arena, Id, plan->buffers.count);
+  Packing packing = packing_of(plan, over, arena);
   if (find_live(&packing, plan->launches.count, arena)) {
     search(&packing);
     plan->live_bytes = packing.live;
@@ -295,3 +303,5 @@ void pass_memory(Plan *plan) {
   for (int k = 0; k < plan->kernels.count; k++) plan->local_bytes = MAX(plan->local_bytes, kernel_local_bytes(plan, k));
   arena_free(arena);
 }
+
+void pass_memory(Plan *plan) { plan_pack(plan, false); }

@@ -8,7 +8,8 @@
  * around it, with launches of its own inside.
  *
  * That sum may not be more than if the kernels ran one by one in the order in which they came: where it is, the launch at
- * which it is becomes two; and if that doesn't help, that order is kept, with neighbours joined as far as it allows. */
+ * which it is becomes two; and if that doesn't help, that order is kept, with neighbours joined as far as it allows. What
+ * `places` will let take another's place counts once. */
 #include "passes/plan/plan_passes.h"
 
 #include <limits.h>
@@ -34,6 +35,7 @@ typedef struct Ordering {
   Plan *plan;
   Arena *arena;
   const int64_t *sizes; /* by buffer, at the bounds */
+  TakeOvers changes; /* by step instead of kernel; none while a loop is ordered, where more than order decides on lives */
   bool one_by_one;
   int64_t most;     /* what may live at once, as far as an order can help */
   int64_t looks;    /* how many more buffers may be looked at in search of that: the same plan comes out everywhere */
@@ -171,8 +173,41 @@ typedef struct Peak {
   int level, count;
 } Peak;
 
+/* Levels of the first step that touches a buffer, and of the last. */
+typedef struct Span {
+  int first, last;
+  bool takes, taken; /* another's place, by another */
+} Span;
+
+static bool step_meets(const Steps *steps, const TakeOver *change, int level) {
+  for (int side = 0; side < 2; side++) {
+    const Touches *touches = &steps->touches[side == 0 ? change->from : change->to];
+    for (int k = 0; k < touches->count; k++) {
+      const Touch *other = &touches->items[k];
+      if (other->step == change->kernel || steps->items[other->step].level != level) continue;
+      if (side == 0 || other->writes) return true;
+    }
+  }
+  return false;
+}
+
+/* What takes another's place, as plan_places will have it, counts once beside that. */
+static void count_places(const Ordering *ordering, const Steps *steps, Span *spans, int64_t *bytes) {
+  for (int k = 0; k < ordering->changes.count; k++) {
+    const TakeOver *change = &ordering->changes.items[k];
+    Span *from = &spans[change->from], *to = &spans[change->to];
+    int level = steps->items[change->kernel].level;
+    if (from->taken || from->first >= level || from->last != level || to->takes || to->first != level) continue;
+    if (step_meets(steps, change, level)) continue;
+    bytes[level] -= ordering->sizes[change->to];
+    bytes[level + 1] += ordering->sizes[change->to];
+    from->taken = to->takes = true;
+  }
+}
+
 static Peak find_peak(Ordering *ordering, const Steps *steps, int levels) {
   int64_t *bytes = NEW_ARRAY(ordering->arena, int64_t, levels + 2);
+  Span *spans = NEW_ARRAY(ordering->arena, Span, ordering->plan->buffers.count);
   ordering->looks -= ordering->plan->buffers.count;
   for (Id id = 1; id < ordering->plan->buffers.count; id++) {
     const Touches *touches = &steps->touches[id];
@@ -184,7 +219,9 @@ static Peak find_peak(Ordering *ordering, const Steps *steps, int levels) {
     }
     bytes[first] += ordering->sizes[id];
     bytes[last + 1] -= ordering->sizes[id];
+    spans[id] = (Span){.first = first, .last = last};
   }
+  count_places(ordering, steps, spans, bytes);
   Peak peak = {0};
   for (int level = 0; level < levels; level++) {
     if (level > 0) bytes[level] += bytes[level - 1];
@@ -265,6 +302,12 @@ static int join_levels(Ordering *ordering, Steps *steps) {
   return last + 1;
 }
 
+/* What a loop's turn has alive is beside what lives around it, so that it has a bound of its own. */
+static void bound_loop(Ordering *ordering, Steps *steps) {
+  for (int k = 0; k < steps->count; k++) steps->items[k].level = k;
+  ordering->most = MIN(ordering->most, find_peak(ordering, steps, steps->count).bytes);
+}
+
 static int find_levels(Ordering *ordering, Steps *steps) {
   int levels = 0;
   for (int k = 0; k < steps->count; k++) {
@@ -308,8 +351,26 @@ static void add_loop(Ordering *ordering, int region) {
   PUSH(plan->module->arena, &plan->launches, end);
 }
 
+static void find_changes(Ordering *ordering, const Steps *steps) {
+  TakeOvers changes = plan_take_overs(ordering->plan, ordering->arena);
+  int *step_of = NEW_ARRAY(ordering->arena, int, ordering->plan->kernels.count + 1);
+  for (int k = 0; k < steps->count; k++)
+    if (steps->items[k].kernel >= 0) step_of[steps->items[k].kernel] = k + 1;
+  for (int k = 0; k < changes.count; k++) {
+    TakeOver change = changes.items[k];
+    change.kernel = step_of[change.kernel] - 1;
+    if (change.kernel >= 0) PUSH(ordering->arena, &ordering->changes, change);
+  }
+}
+
 static void order_region(Ordering *ordering, int region) {
   Steps steps = find_steps(ordering, region);
+  ordering->changes.count = 0;
+  int64_t most = ordering->most;
+  if (region == 0)
+    find_changes(ordering, &steps);
+  else
+    bound_loop(ordering, &steps);
   int levels = find_levels(ordering, &steps);
   for (int level = 0; level < levels; level++) {
     add_kernels(ordering, &steps, level);
@@ -317,6 +378,7 @@ static void order_region(Ordering *ordering, int region) {
       if (steps.items[k].level == level && steps.items[k].kernel < 0) add_loop(ordering, steps.items[k].region);
     }
   }
+  ordering->most = most;
 }
 
 /* Kernels in the order of their launches. */
@@ -348,6 +410,6 @@ static void order(Plan *plan, bool one_by_one, int64_t most) {
 
 void plan_order(Plan *plan) {
   order(plan, true, 0);
-  plan->one_by_one_bytes = plan_largest_live(plan, NULL);
+  plan->one_by_one_bytes = plan_largest_live(plan);
   order(plan, false, plan->one_by_one_bytes);
 }

@@ -57,20 +57,40 @@ void plan_order(Plan *plan);
 /* Makes values again instead of keeping them, until scratch with one worker fits into so many bytes; plan->again tells
  * whether it does, and at what cost. */
 void plan_recompute(Plan *plan, int64_t bytes);
+/* Makes one buffer of those that take each other's place. */
+void plan_share_places(Plan *plan);
 void pass_memory(Plan *plan);
+/* The same; `shares`: as if plan_share_places had been here. */
+void plan_pack(Plan *plan, bool shares);
 
 /* slice.c: the part of a kernel that makes the wanted buffers, and of locals (which are marked too) what these need. Made in
  * this arena; it reads the same buffers and locals. */
 Kernel kernel_slice(const Plan *plan, const Kernel *from, bool *wanted, Arena *arena);
 
-/* lives.c: of a plan with launches, from the first that touches a buffer to the last; -1: none does. */
+/* lives.c. A SCATTER reads what it adds to. */
+bool stage_reads(const Stage *stage, Id buffer);
+bool stage_stores_to(const Stage *stage, Id buffer);
+/* Of a plan with launches, from the first that touches a buffer to the last; -1: none does. */
 typedef struct Life {
   int first, last;
 } Life;
-Life *plan_lives(const Plan *plan, Arena *arena);                            /* by buffer */
-int64_t buffer_bytes_at_bounds(const Plan *plan, Id buffer);                 /* at most 2^40 */
-int64_t *plan_live_bytes(const Plan *plan, const Life *lives, Arena *arena); /* alive at each launch */
-int64_t plan_largest_live(const Plan *plan, int *where);                     /* where: that launch, or NULL */
+Life *plan_lives(const Plan *plan, Arena *arena);            /* by buffer */
+int64_t buffer_bytes_at_bounds(const Plan *plan, Id buffer); /* at most 2^40 */
+/* Alive at each launch. over: plan_places', where what takes another's place counts once beside it; or NULL. */
+int64_t *plan_live_bytes(const Plan *plan, const Life *lives, const Id *over, Arena *arena);
+int64_t plan_largest_live(const Plan *plan); /* where values take each other's place */
+
+/* places.c: a kernel that may make `to` in the place of `from`, where it is the last to touch it and no other kernel of its
+ * launch does, nor stores to `to`. In the order of kernels. */
+typedef struct TakeOver {
+  int kernel;
+  Id from, to;
+} TakeOver;
+typedef Vec(TakeOver) TakeOvers;
+TakeOvers plan_take_overs(const Plan *plan, Arena *arena);
+/* By buffer, the one in whose place it may be made, which ends in the launch where it begins; 0: none. */
+Id *plan_places(const Plan *plan, const Life *lives, Arena *arena);
+void kernel_rename_buffer(Plan *plan, Kernel *kernel, Id from, Id to);
 
 /* What must come before what: between the kernels of a plan (by index). before(a, b): b reads what a writes, writes what
  * a reads, or writes what a writes, and a comes first in the plan's list. */

@@ -180,20 +180,12 @@ static bool only_folders_ask(const Stage *stage) {
   return true;
 }
 
-static bool loads_from(const Stage *stage, Id buffer) {
-  for (int k = 0; k < stage->scalars.count; k++) {
-    const Scalar *scalar = &stage->scalars.items[k];
-    if (scalar->op == SCALAR_LOAD && scalar->access->buffer == buffer) return true;
-  }
-  return false;
-}
-
 /* The one stage that reads this buffer, NULL: there is none, or several. */
 static Stage *only_reader(const Plan *plan, Id buffer) {
   Stage *found = NULL;
   for (int k = 0; k < plan->kernels.count; k++) {
     Stage *stage = &plan->kernels.items[k].stages.items[0];
-    if (!loads_from(stage, buffer)) continue;
+    if (!stage_reads(stage, buffer)) continue;
     if (found) return NULL;
     found = stage;
   }
