@@ -289,18 +289,13 @@ static void add_conv_tiles(cJSON *item, const ConvTiles *count) {
 
 /* At the bounds: what the arena holds at once, what it comes to, and all that ever lies in it side by side. */
 static void add_memory(Arena *arena, cJSON *item, const Plan *plan) {
-  double buffers = 0;
   const Module *module = plan->module;
   int64_t *sizes = NEW_ARRAY(arena, int64_t, module->dims.count + 1);
   MemoryUse use = memory_use_worst(plan, sizes);
-  for (Id id = 1; id < plan->buffers.count; id++) {
-    const Buffer *buffer = &plan->buffers.items[id];
-    if (buffer->memory == MEMORY_ARENA && buffer->bytes) buffers += (double)MAX(buffer->bytes->high, 0);
-  }
   cJSON_AddNumberToObject(item, "arena_bytes", (double)plan->arena_bytes);
   cJSON_AddNumberToObject(item, "live_bytes", (double)plan->live_bytes);
   cJSON_AddNumberToObject(item, "one_by_one_bytes", (double)plan->one_by_one_bytes); /* the same in the program's order */
-  cJSON_AddNumberToObject(item, "buffer_bytes", buffers);
+  cJSON_AddNumberToObject(item, "buffer_bytes", (double)plan->apart_bytes);
   cJSON_AddNumberToObject(item, "worker_bytes", (double)plan->local_bytes);
   cJSON *worst = cJSON_AddObjectToObject(item, "worst"); /* of many sizes, where the arena is farthest above what lives */
   cJSON_AddNumberToObject(worst, "arena_bytes", (double)use.arena);

@@ -180,6 +180,7 @@ typedef struct Plan {
   Vec(Region) regions;
   int64_t arena_bytes;      /* at the bounds */
   int64_t live_bytes;       /* the largest sum of bytes alive at once, at the bounds */
+  int64_t apart_bytes;      /* the sum of all arena buffers, before any took another's place; 0: not known */
   int64_t one_by_one_bytes; /* the same if kernels ran one by one, in the order of the program; 0: not known */
   int64_t zone;             /* bytes behind each buffer that are nobody's, where code is sanitized */
   int64_t local_bytes;      /* the largest sum of LOCAL bytes of a kernel: per worker */

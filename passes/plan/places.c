@@ -113,8 +113,12 @@ void kernel_rename_buffer(Plan *plan, Kernel *kernel, Id from, Id to) {
 
 void plan_share_places(Plan *plan) {
   Arena *arena = arena_new();
-  const Id *over = plan_places(plan, plan_lives(plan, arena), arena);
+  const Life *lives = plan_lives(plan, arena);
+  const Id *over = plan_places(plan, lives, arena);
+  plan->apart_bytes = 0;
   for (Id id = 1; id < plan->buffers.count; id++) {
+    bool lives_there = plan->buffers.items[id].memory == MEMORY_ARENA && lives[id].first >= 0;
+    if (lives_there) plan->apart_bytes += buffer_bytes_at_bounds(plan, id);
     Id root = id;
     while (over[root]) root = over[root];
     for (int k = 0; root != id && k < plan->kernels.count; k++)
