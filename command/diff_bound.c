@@ -22,6 +22,7 @@
 
 #include <float.h>
 #include <math.h>
+#include <string.h>
 
 enum { FACTOR = 4, UNITS = 64, SHAKES = 4, SHAKE_UNITS = 8, ROUNDING_UNITS = 1, LOST = 1000 };
 
@@ -114,13 +115,18 @@ void diff_explain(bool fast_conv, FILE *out) {
 
 /* ---- shakes ---- */
 
-static double *shaken_copy(Arena *arena, const double *data, int64_t count, uint32_t key) {
-  double *copy = arena_alloc_array(arena, (size_t)count + 1, sizeof *copy);
+static void shake_numbers(double *data, int64_t count, uint32_t key) {
   for (int64_t i = 0; i < count; i++) {
     double off = 2 * (double)random_uniform(key, (uint64_t)i) - 1;
-    copy[i] = data[i] * (1 + SHAKE_UNITS * (double)FLT_EPSILON * off);
+    data[i] *= 1 + SHAKE_UNITS * (double)FLT_EPSILON * off;
   }
-  return copy;
+}
+
+/* Large nets have gigabytes of state, so that copies of it are made one tensor at a time. */
+static double *copy_of_symbol(Arena *arena, Machine *machine, int symbol) {
+  double *data = arena_alloc_array(arena, (size_t)machine->symbols[symbol].count + 1, sizeof *data);
+  machine_get(machine, symbol, data);
+  return data;
 }
 
 static void shake_inputs(Diff *diff, Arena *arena, Call *call, uint32_t key) {
@@ -130,14 +136,18 @@ static void shake_inputs(Diff *diff, Arena *arena, Call *call, uint32_t key) {
   for (int p = 0; p < entry->nparameters; p++) {
     if (entry->parameters[p].dtype != F32) continue;
     int64_t count = machine_sizes(machine, call->entry, p, call->dims, size);
-    call->parameters[p] = shaken_copy(arena, call->parameters[p], count, key++);
+    double *copy = arena_alloc_array(arena, (size_t)count + 1, sizeof *copy);
+    memcpy(copy, call->parameters[p], (size_t)count * sizeof *copy);
+    shake_numbers(copy, count, key++);
+    call->parameters[p] = copy;
   }
   for (int k = 0; k < machine->nsymbols; k++) {
-    const MachineSymbol *symbol = &machine->symbols[k];
-    if (symbol->dtype != F32) continue;
-    double *data = arena_alloc_array(arena, (size_t)symbol->count + 1, sizeof *data);
-    machine_get(machine, k, data);
-    machine_set(machine, k, shaken_copy(arena, data, symbol->count, key++));
+    if (machine->symbols[k].dtype != F32) continue;
+    Arena *own = arena_new();
+    double *data = copy_of_symbol(own, machine, k);
+    shake_numbers(data, machine->symbols[k].count, key++);
+    machine_set(machine, k, data);
+    arena_free(own);
   }
 }
 
@@ -171,13 +181,11 @@ static bool shake(Diff *diff, Arena *arena, const Call *exact, uint32_t key, Fai
     if (entry->results[r].dtype == F32)
       note_moved(&diff->moved[r], call.results[r], exact->results[r], call.result_count[r]);
   for (int k = 0; k < machine->nsymbols && entry->step; k++) {
-    int64_t count = machine->symbols[k].count;
     if (machine->symbols[k].dtype != F32) continue;
-    double *a = arena_alloc_array(arena, (size_t)count + 1, sizeof *a);
-    double *b = arena_alloc_array(arena, (size_t)count + 1, sizeof *b);
-    machine_get(machine, k, a);
-    machine_get(still, k, b);
-    note_moved(&diff->moved[entry->nresults + k], a, b, count);
+    Arena *own = arena_new();
+    const double *a = copy_of_symbol(own, machine, k), *b = copy_of_symbol(own, still, k);
+    note_moved(&diff->moved[entry->nresults + k], a, b, machine->symbols[k].count);
+    arena_free(own);
   }
   return true;
 }
