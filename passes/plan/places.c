@@ -23,14 +23,14 @@ static bool others_touch(const Kernel *kernel, int stage, Id from, Id to) {
   return stage_stores_to(&kernel->stages.items[stage], from);
 }
 
-/* At each point the stage reads, of the buffer, what lies where it stores, and does so when all is folded. */
+/* At each point the stage reads, of the buffer, but what lies where it stores; a fold stores when all is folded. */
 static bool reads_in_place(const Stage *stage, const Access *store, Id from) {
   Access there = *store;
   there.buffer = from;
   for (int k = 0; k < stage->scalars.count; k++) {
     const Scalar *scalar = &stage->scalars.items[k];
     if (scalar->op != SCALAR_LOAD || scalar->access->buffer != from) continue;
-    if ((stage->kind == STAGE_FOLD && k < stage->after) || !access_equal(scalar->access, &there)) return false;
+    if (!access_equal(scalar->access, &there)) return false;
   }
   return true;
 }
