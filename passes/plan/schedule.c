@@ -58,23 +58,34 @@ static double access_cycles(const Access *access, int loop) {
   return stride == STRIDE_NONE ? 0.1 : stride == STRIDE_ONE ? 1 : 16;
 }
 
+/* Of these scalars, for a vector of points. */
+static double scalar_cycles(const Stage *stage, int from, int to, int loop) {
+  double cycles = 0;
+  for (int k = from; k < to; k++) {
+    const Scalar *scalar = &stage->scalars.items[k];
+    cycles += scalar->op == SCALAR_LOAD ? access_cycles(scalar->access, loop) : 1;
+  }
+  return cycles;
+}
+
 /* Cycles of a stage, all in all, if lanes run along this loop. */
 static double lane_cycles(const Stage *stage, int loop) {
-  double extent = extent_of(stage, loop), points = 1, results = 1, each = 0;
+  enum { FOLDED_LANES = 16 }; /* what makes one of them, and computes what is done with it */
+  double extent = extent_of(stage, loop), points = 1, results = 1;
   if (stage->loops[loop].tile > 0) extent = MIN(extent, stage->loops[loop].tile);
   for (int k = 0; k < stage->nloops; k++) {
     points *= extent_of(stage, k);
     if (k < stage->nkept) results *= extent_of(stage, k);
   }
   double vectors = (double)((int64_t)(extent + LANES - 1) / LANES) / extent;
-  for (int k = 0; k < stage->scalars.count; k++) {
-    const Scalar *scalar = &stage->scalars.items[k];
-    each += scalar->op == SCALAR_LOAD ? access_cycles(scalar->access, loop) : 1;
-  }
-  double stores = 0;
-  for (int k = 0; k < stage->stores.count; k++) stores += access_cycles(&stage->stores.items[k].access, loop);
-  bool folded = loop >= stage->nkept;
-  return points * vectors * each + results * (folded ? 16 : vectors * stores);
+  int after = stage->after > 0 ? stage->after : stage->scalars.count;
+  double behind = scalar_cycles(stage, after, stage->scalars.count, loop);
+  for (int k = 0; k < stage->stores.count; k++) behind += access_cycles(&stage->stores.items[k].access, loop);
+  if (loop >= stage->nkept)
+    behind = FOLDED_LANES + stage->scalars.count - after; /* one by one */
+  else
+    behind *= vectors;
+  return points * vectors * scalar_cycles(stage, 0, after, loop) + results * behind;
 }
 
 void choose_vector(Stage *stage) {
