@@ -135,7 +135,7 @@ typedef enum Op {
 #include "ir/ops.def"
   OP_COUNT
 } Op;
-enum OpFlags { FLOATS = 1, INDEX = 2, TRUTH = 4, COMMUTES = 8, SOURCE = 16, FOLD = 32, MOVES = 64, PAIR = 128 };
+enum OpFlags { FLOATS = 1, INDEX = 2, TRUTH = 4, COMMUTES = 8, SOURCE = 16, FOLD = 32, MOVES = 64, PAIR = 128, LONG = 256 };
 enum { ANY_NUMBER = -1 };
 typedef struct OpInfo {
   const char *name;

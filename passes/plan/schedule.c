@@ -29,7 +29,20 @@ static double extent_of(const Stage *stage, int loop) { return (double)stage->lo
 double stage_cycles(const Stage *stage, int loops) {
   double points = 1;
   for (int k = loops; k < stage->nloops; k++) points *= extent_of(stage, k);
-  return stage->kind == STAGE_CONTRACT ? points / 24 : points * stage->scalars.count / 16;
+  return stage->kind == STAGE_CONTRACT ? points / 24 : points * stage->scalars.count / LANES;
+}
+
+/* What ops take that are longer than others. */
+static double longer_cycles(const Stage *stage) {
+  enum { LONG_OP = 16 };
+  double points = 1;
+  int more = 0;
+  for (int k = 0; k < stage->nloops; k++) points *= extent_of(stage, k);
+  for (int k = 0; k < stage->scalars.count; k++) {
+    int op = stage->scalars.items[k].op;
+    if (op < SCALAR_LOAD && op_info[op].flags & LONG) more += LONG_OP - 1;
+  }
+  return points * more / LANES;
 }
 
 /* ---- lanes ---- */
@@ -378,13 +391,38 @@ static int block_along(const Kernel *kernel, int loop) {
 
 static int64_t round_to_block(double value, int block) { return round_up((int64_t)(value < 1 ? 1 : value), block); }
 
+static bool contracts(const Kernel *kernel) {
+  for (int k = 0; k < kernel->stages.count; k++)
+    if (kernel->stages.items[k].kind == STAGE_CONTRACT) return true;
+  return false;
+}
+
+/* Of about so many indices, in whole blocks: a part that leaves no rest, for then tasks are alike and vectors have no masks.
+ * Run-time sizes are mostly powers of two. */
+static int64_t level_part(const Dim *extent, int64_t tile, int block) {
+  int64_t whole, part = block;
+  if (tile >= extent->high) return tile;
+  if (!dim_is_constant(extent, &whole)) {
+    while (2 * part <= tile) part *= 2;
+    return part;
+  }
+  for (part = tile; 2 * part > tile && part >= block; part -= block)
+    if (whole % part == 0) return part;
+  return tile;
+}
+
 /* Uses leading loops as task loops, the outer ones index by index, until a task is small enough. One whose few rows take
- * very long is cut along columns too: there may be one row. */
+ * very long is cut along columns too: there may be one row. With a contraction a task wants rows for its tiles, whatever the
+ * rest of it takes. */
 static void choose_tasks(Kernel *kernel, const TargetCosts *costs) {
   enum { LONG_TASK = 10 };
   double cycles = 0;
   int leading = kernel->ntasks;
-  for (int k = 0; k < kernel->stages.count; k++) cycles += stage_cycles(&kernel->stages.items[k], 0);
+  bool level = !contracts(kernel);
+  for (int k = 0; k < kernel->stages.count; k++) {
+    const Stage *stage = &kernel->stages.items[k];
+    cycles += stage_cycles(stage, 0) + (level ? longer_cycles(stage) : 0);
+  }
   kernel->ntasks = 0;
   for (int loop = 0; loop < leading && cycles > costs->task_cycles; loop++) {
     double extent = (double)kernel->tasks[loop].extent->high;
@@ -392,6 +430,7 @@ static void choose_tasks(Kernel *kernel, const TargetCosts *costs) {
     int block = block_along(kernel, loop);
     int64_t tile = round_to_block(costs->task_cycles / each, block);
     if (each * block > 4 * costs->task_cycles) tile = block;
+    if (level) tile = level_part(kernel->tasks[loop].extent, tile, block);
     kernel->tasks[loop].tile = (int)MIN(tile, kernel->tasks[loop].extent->high);
     kernel->ntasks = loop + 1;
     bool long_still = each * (double)kernel->tasks[loop].tile > LONG_TASK * costs->task_cycles;
