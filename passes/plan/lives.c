@@ -173,12 +173,13 @@ Life *plan_lives(const Plan *plan, Arena *arena) {
   return result;
 }
 
-int64_t *plan_live_bytes(const Plan *plan, const Life *lives, const Id *over, Arena *arena) {
+int64_t *plan_live_bytes(const Plan *plan, const Life *lives, Arena *arena) {
+  const Id *over = plan_places(plan, lives, arena);
   int64_t *bytes = NEW_ARRAY(arena, int64_t, plan->launches.count + 1);
   for (Id id = 1; id < plan->buffers.count; id++) {
     if (plan->buffers.items[id].memory != MEMORY_ARENA || lives[id].first < 0) continue;
     int64_t size = buffer_bytes_at_bounds(plan, id);
-    bytes[lives[id].first + (over && over[id])] += size;
+    bytes[lives[id].first + (over[id] != 0)] += size;
     bytes[lives[id].last + 1] -= size;
   }
   for (int at = 1; at < plan->launches.count; at++) bytes[at] += bytes[at - 1];
@@ -187,8 +188,7 @@ int64_t *plan_live_bytes(const Plan *plan, const Life *lives, const Id *over, Ar
 
 int64_t plan_largest_live(const Plan *plan) {
   Arena *arena = arena_new();
-  const Life *lives = plan_lives(plan, arena);
-  const int64_t *bytes = plan_live_bytes(plan, lives, plan_places(plan, lives, arena), arena);
+  const int64_t *bytes = plan_live_bytes(plan, plan_lives(plan, arena), arena);
   int found = 0;
   for (int at = 1; at < plan->launches.count; at++)
     if (bytes[at] > bytes[found]) found = at;

@@ -42,7 +42,8 @@ static void find_in_stage(const Plan *plan, int kernel, int number, TakeOvers *f
     const Access *store = &stage->stores.items[s].access;
     const Buffer *to = &plan->buffers.items[store->buffer];
     if (to->memory != MEMORY_ARENA || stage_reads(stage, store->buffer)) continue;
-    for (Id from = 0, k = 0; k < stage->scalars.count; k++) {
+    Id from = 0;
+    for (int k = 0; k < stage->scalars.count; k++) {
       const Scalar *scalar = &stage->scalars.items[k];
       if (scalar->op != SCALAR_LOAD || scalar->access->buffer == from) continue;
       from = scalar->access->buffer;

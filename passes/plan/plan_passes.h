@@ -76,9 +76,9 @@ typedef struct Life {
 } Life;
 Life *plan_lives(const Plan *plan, Arena *arena);            /* by buffer */
 int64_t buffer_bytes_at_bounds(const Plan *plan, Id buffer); /* at most 2^40 */
-/* Alive at each launch. over: plan_places', where what takes another's place counts once beside it; or NULL. */
-int64_t *plan_live_bytes(const Plan *plan, const Life *lives, const Id *over, Arena *arena);
-int64_t plan_largest_live(const Plan *plan); /* where values take each other's place */
+/* Alive at each launch, where values take each other's place: they count once where one ends and the other begins. */
+int64_t *plan_live_bytes(const Plan *plan, const Life *lives, Arena *arena);
+int64_t plan_largest_live(const Plan *plan);
 
 /* places.c: a kernel that may make `to` in the place of `from`, where it is the last to touch it and no other kernel of its
  * launch does, nor stores to `to`. In the order of kernels. */

@@ -280,7 +280,7 @@ static void make_again(Plan *plan, const Makers *makers, const Choice *choice, A
 static bool step(Plan *plan, int64_t bound) {
   Arena *arena = arena_new();
   Recompute own = {.plan = plan, .arena = arena, .bound = bound, .lives = plan_lives(plan, arena)};
-  own.live = plan_live_bytes(plan, own.lives, plan_places(plan, own.lives, arena), arena);
+  own.live = plan_live_bytes(plan, own.lives, arena);
   for (int at = 1; at < plan->launches.count; at++)
     if (own.live[at] > own.live[own.peak]) own.peak = at;
   find_launches(&own);
@@ -300,8 +300,7 @@ static int64_t scratch_of(Plan *plan) {
 /* Bytes above the bound, summed over launches. */
 static double excess_of(const Plan *plan, int64_t bound) {
   Arena *arena = arena_new();
-  const Life *lives = plan_lives(plan, arena);
-  const int64_t *live = plan_live_bytes(plan, lives, plan_places(plan, lives, arena), arena);
+  const int64_t *live = plan_live_bytes(plan, plan_lives(plan, arena), arena);
   double sum = 0;
   for (int at = 0; at < plan->launches.count; at++) sum += (double)MAX(live[at] - bound, 0);
   arena_free(arena);
