@@ -29,12 +29,21 @@ static bool must_read_first(Plan *plan, int a, int b) {
   return false;
 }
 
+/* True if a stage left must run before another left overwrites. One that need not (it copies from memory of its own) can
+ * wait for all others, and is in nobody's way. */
+static bool goes_first(Plan *plan, int stage, const int *left, int nleft) {
+  for (int k = 0; k < nleft; k++) {
+    if (left[k] != stage && must_read_first(plan, stage, left[k])) return true;
+  }
+  return false;
+}
+
 static bool may_merge(Plan *plan, int a, int b) {
-  const Stage *first = stage_at(plan, a), *second = stage_at(plan, b);
   if (!must_read_first(plan, a, b) && !must_read_first(plan, b, a)) return false;
-  if (!stages_run_alike(first, second)) return false;
-  for (int side = 0; side < 2; side++) {
-    const Stage *reader = side == 0 ? first : second, *writer = side == 0 ? second : first;
+  if (!stages_run_alike(stage_at(plan, a), stage_at(plan, b))) return false;
+  int both[2] = {a, b};
+  for (int pair = 0; pair < 4; pair++) {
+    const Stage *reader = stage_at(plan, both[pair / 2]), *writer = stage_at(plan, both[pair % 2]);
     for (int k = 0; k < writer->stores.count; k++) {
       if (reads_elsewhere(reader, &writer->stores.items[k].access, true)) return false;
     }
@@ -44,8 +53,9 @@ static bool may_merge(Plan *plan, int a, int b) {
 
 static bool merge_a_pair(Plan *plan, int *left, int *nleft) {
   for (int j = 0; j < *nleft; j++) {
+    if (!goes_first(plan, left[j], left, *nleft)) continue;
     for (int k = j + 1; k < *nleft; k++) {
-      if (!may_merge(plan, left[j], left[k])) continue;
+      if (!goes_first(plan, left[k], left, *nleft) || !may_merge(plan, left[j], left[k])) continue;
       stage_append(plan, stage_at(plan, left[j]), stage_at(plan, left[k]), false);
       memmove(left + k, left + k + 1, (size_t)(--*nleft - k) * sizeof *left);
       return true;
@@ -64,8 +74,8 @@ static int free_overwriter(Plan *plan, const int *left, int nleft) {
   return -1;
 }
 
-/* Of stages that wait for one another, the target of one that others wait for: once its value has memory of its own, it reads
- * no target any more. */
+/* Of stages that wait for one another, the target of one that others, or itself, wait for: once its value has memory of its
+ * own, it reads no target any more. No value of a merged stage has that yet: each reads a target. */
 static Id waited_for(Plan *plan, const int *left, int nleft) {
   for (int k = 0; k < nleft; k++) {
     for (int other = 0; other < nleft; other++) {
