@@ -85,7 +85,8 @@ typedef struct Store {
 typedef enum StageKind {
   STAGE_EACH,     /* no folded loops */
   STAGE_FOLD,     /* folds over loops nkept.. */
-  STAGE_CONTRACT, /* a FOLD with one folder, the sum of LOAD * LOAD, both f32, both always inside: a tile contraction */
+  STAGE_CONTRACT, /* a FOLD with one folder, the sum of LOAD * LOAD, both f32, both always inside: a tile contraction. Its
+                     condition, if it has one, is an INSIDE; what is outside adds 0, and may be skipped or not */
   STAGE_SCATTER,  /* folded loops run in row-major order; each point adds to the store's element, which a gather-like
                         index may choose; points outside are skipped. Stores do not meet between kept points */
   STAGE_SORT,     /* argsort of the last kept loop: scalar store[0].value is the key, the store gets the i32 index */

@@ -277,7 +277,9 @@ static bool check_contract(const Check *check) {
   if (stage->kind != STAGE_CONTRACT) return true;
   const Folder *folder = &stage->folders.items[0];
   const Scalar *product = &stage->scalars.items[folder->value];
-  bool good = stage->folders.count == 1 && folder->op == FOLDER_SUM && folder->when < 0 && product->op == OP_mul;
+  bool good = stage->folders.count == 1 && folder->op == FOLDER_SUM && product->op == OP_mul;
+  if (folder->when >= 0 && stage->scalars.items[folder->when].op != SCALAR_INSIDE)
+    return wrong(check, "a contraction's condition is that something is inside");
   for (int side = 0; good && side < 2; side++) {
     const Scalar *factor = &stage->scalars.items[side ? product->b : product->a];
     good = factor->op == SCALAR_LOAD && factor->dtype == F32 && access_always_inside(check->plan, stage, factor->access);

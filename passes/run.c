@@ -74,6 +74,10 @@ static void run_schedule(Pipeline *pipeline) {
   for (int k = 0; k < pipeline->module->entries.count; k++) plan_schedule(pipeline->plans[k], costs_of(pipeline));
 }
 
+static void run_skip(Pipeline *pipeline) {
+  for (int k = 0; k < pipeline->module->entries.count && costs_of(pipeline)->skips; k++) plan_skip(pipeline->plans[k]);
+}
+
 static void run_order(Pipeline *pipeline) {
   for (int k = 0; k < pipeline->module->entries.count; k++) plan_order(pipeline->plans[k]);
 }

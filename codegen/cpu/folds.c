@@ -98,7 +98,8 @@ static LLVMValueRef fold_index(Nest *nest, bool lanes) {
 
 /* A tail of a folded vector loop takes in its existing lanes alone; in a kept one the other lanes are never stored. */
 static LLVMValueRef fold_condition(Nest *nest, const Fold *fold, const Folder *folder, bool lanes) {
-  LLVMValueRef when = folder->when >= 0 ? nest->value[folder->when] : NULL;
+  bool asked = folder->when >= 0 && nest->stage->kind != STAGE_CONTRACT; /* there what is outside adds 0 */
+  LLVMValueRef when = asked ? nest->value[folder->when] : NULL;
   if (fold->folded_vector) when = both_masks(nest->work->emitter, when, nest->mask);
   return when && lanes ? widen(nest->work->emitter, when) : when;
 }

@@ -18,27 +18,7 @@
  * Where the plan cuts the fold into pieces, a piece is run over all rows of the task before the next one is, so that its part
  * of the operand with lanes stays in cache; between pieces the accumulators wait on the stack. The pieces of an element are
  * added in order, so that it sums as it would without them. */
-#include "codegen/cpu/nest.h"
-
-typedef struct Tiling {
-  Nest nest;
-  int vector, row, column; /* loops that have more than one index; -1: none */
-  bool folded;             /* the vector loop is */
-  int most_rows, most_columns;
-  int rows, columns;      /* of the tile being emitted */
-  LLVMValueRef last_mask; /* lanes of the last vector; NULL: all */
-  LLVMValueRef limit;     /* rows of a repeating tile that exist; NULL: all */
-  LLVMValueRef row_number[MAX_CARRIED];
-  const Reach *operand[2];
-  LLVMValueRef spill; /* accumulators in memory, for epilogues that are loops */
-  /* The fold in pieces; order is: outer kept loops and columns, folded loops outside, inner kept loops, the rest. */
-  int pieces, chunked; /* position of the first loop outside; the folded loop that is cut, -1: none */
-  int outside;         /* how many are outside; the cut one comes behind them */
-  int64_t chunk;
-  LLVMValueRef waiting;     /* accumulators between pieces; NULL: the fold is whole */
-  LLVMValueRef first, last; /* i1: this is the element's first piece, its last */
-  int64_t room[MAX_LOOPS];  /* of the inner kept loops: how many indices there are at most; else 0 */
-} Tiling;
+#include "codegen/cpu/tiling.h"
 
 /* ---- operands ---- */
 
@@ -98,7 +78,7 @@ static void tile_step(Tiling *tiling, int inner, int64_t unrolled) {
   Nest *nest = &tiling->nest;
   LLVMValueRef loaded[2][MAX_CARRIED] = {{NULL}};
   int columns_loop = vector_columns(tiling) ? tiling->vector : tiling->column;
-  for (int i = 0; i < tiling->rows; i++) {
+  for (int i = tiling->first_row; i < tiling->end_row; i++) {
     for (int j = 0; j < tiling->columns; j++) {
       LLVMValueRef value[2];
       for (int which = 0; which < 2; which++) {
@@ -151,15 +131,17 @@ static void fold_vectors(Tiling *tiling, int position) {
   nest->mask = NULL;
 }
 
-static void tile_folds(Tiling *tiling, int position) {
+void tile_folds(Tiling *tiling, int position) {
   Nest *nest = &tiling->nest;
   Emitter *emitter = nest->work->emitter;
+  if (skip_rows(tiling, position)) return;
   if (position == nest->count) {
     tile_step(tiling, -1, 0);
     return;
   }
   int loop = nest->order[position];
-  int64_t trip = nest->trip[loop];
+  LLVMValueRef start = nest->start[loop], stop = nest->stop[loop];
+  int64_t trip = skip_turns(tiling, position, &start, &stop) ? -1 : nest->trip[loop];
   if (position == nest->count - 1) {
     /* short loops whole, others two steps a turn where that comes out even */
     int accumulators = tiling->rows * tiling->columns;
@@ -168,11 +150,11 @@ static void tile_folds(Tiling *tiling, int position) {
     if (loop == tiling->vector)
       fold_vectors(tiling, position);
     else
-      fold_turns(tiling, position, nest->start[loop], nest->stop[loop], 1, trip, unroll);
+      fold_turns(tiling, position, start, stop, 1, trip, unroll);
     return;
   }
   Looping looping;
-  loop_open(emitter, &looping, nest->start[loop], nest->stop[loop], 1, trip, nest->carried, nest->ncarried);
+  loop_open(emitter, &looping, start, stop, 1, trip, nest->carried, nest->ncarried);
   nest->at[loop] = looping.index;
   nest_addresses(nest, position);
   tile_folds(tiling, position + 1);
@@ -341,6 +323,7 @@ static void emit_tile(Tiling *tiling) {
     tiling->row_number[i] = LLVMBuildSelect(emitter->builder, there, own, last, "");
   }
   if (tiling->waiting) load_waiting(tiling);
+  tiling->first_row = 0, tiling->end_row = tiling->rows;
   tile_folds(tiling, nest->kept);
   LLVMBasicBlockRef join = NULL;
   if (tiling->waiting) {
@@ -655,7 +638,7 @@ void emit_contract(Work *work, const Stage *stage) {
   fit_registers(&tiling, work->emitter->processor);
   nest_begin(nest, work, stage, tile->vector);
   const Scalar *product = &stage->scalars.items[stage->folders.items[0].value];
-  bool tiles = nest->vector >= 0 && product->op == OP_mul && stage->folders.items[0].when < 0;
+  bool tiles = nest->vector >= 0 && product->op == OP_mul;
   for (int k = 0; tiles && k < 2; k++) {
     const Reach *reach = tiling.operand[k] = nest->reach[k == 0 ? product->a : product->b];
     tiles = reach && reach->plain;
@@ -671,6 +654,7 @@ void emit_contract(Work *work, const Stage *stage) {
   tiling.column = many(nest, tile->column);
   tiling.folded = tiling.vector >= stage->nkept;
   avoid_remainders(&tiling);
+  skip_begin(&tiling);
   tile_order(&tiling);
   order_pieces(&tiling, tile->piece);
   nest->before = 0;

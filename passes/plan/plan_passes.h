@@ -10,6 +10,7 @@ typedef struct TargetCosts {
   int registers;        /* of 16 logical lanes: 32 with AVX-512, 8 with AVX2, 4 with SSE */
   int64_t local_bytes;  /* what a task's tile may take: half of L2 */
   bool locals_share;    /* a task's stages run one after another, so that locals may take each other's place */
+  bool skips;           /* its code can leave out turns of a contraction's loops */
   int64_t wide_bytes;   /* buffers of so many are kept from memory where that can be; 0: none are */
   int64_t shared_bytes; /* what all tasks of a kernel may stream through */
   int contractions;     /* at most so many in a kernel; 0: any number */
@@ -52,6 +53,8 @@ void plans_panels(Module *module, Plan *const *plans, int count, const TargetCos
 double stage_cycles(const Stage *stage, int loops);
 /* Chooses the task loops' tiles, the loops that lanes run along, and the tiles of contractions. */
 void plan_schedule(Plan *plan, const TargetCosts *costs);
+/* Gives contractions that read borders of zeros a condition by which code may skip them. */
+void plan_skip(Plan *plan);
 /* Puts kernels into launches: as early as what they read is there and what they overwrite was read. */
 void plan_order(Plan *plan);
 /* Makes values again instead of keeping them, until scratch with one worker fits into so many bytes; plan->again tells

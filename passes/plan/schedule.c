@@ -15,6 +15,7 @@ static void cut_for_cpu(Kernel *kernel, const TargetCosts *costs);
 const TargetCosts default_costs = {.registers = 32,
                                    .local_bytes = 512 << 10,
                                    .locals_share = true,
+                                   .skips = true,
                                    .wide_bytes = 32 << 20,
                                    .shared_bytes = 768 << 10,
                                    .task_cycles = 16384,
