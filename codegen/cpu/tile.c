@@ -32,6 +32,14 @@ static LLVMValueRef step_pointer(Tiling *tiling, const Reach *reach, LLVMValueRe
   return access_advance(nest->work, pointer, elements, nest->work->emitter->f32);
 }
 
+/* What the next piece reads at this place. */
+static void prefetch(Tiling *tiling, LLVMValueRef pointer) {
+  Emitter *emitter = tiling->nest.work->emitter;
+  LLVMValueRef next = access_advance(tiling->nest.work, pointer, work_dim(tiling->nest.work, tiling->ahead), emitter->f32);
+  LLVMValueRef arguments[] = {next, const_i32(emitter, 0), const_i32(emitter, 2), const_i32(emitter, 1)};
+  call_intrinsic(emitter, "llvm.prefetch", &emitter->pointer, 1, arguments, 4);
+}
+
 static LLVMValueRef load_lanes(Tiling *tiling, const Reach *reach, LLVMValueRef pointer, LLVMValueRef mask) {
   Nest *nest = &tiling->nest;
   Emitter *emitter = nest->work->emitter;
@@ -44,6 +52,7 @@ static LLVMValueRef load_lanes(Tiling *tiling, const Reach *reach, LLVMValueRef 
     return masked_gather(emitter, emitter->v16f32, pointers, mask, zero);
   }
   if (mask) return masked_load(emitter, emitter->v16f32, pointer, mask, zero);
+  if (tiling->ahead && reach == tiling->operand[1]) prefetch(tiling, pointer);
   load = LLVMBuildLoad2(emitter->builder, emitter->v16f32, pointer, "");
   LLVMSetAlignment(load, 4);
   return load;
@@ -622,6 +631,9 @@ static void order_pieces(Tiling *tiling, int64_t piece) {
     inner[ninner++] = loop;
   }
   int folded[MAX_LOOPS], count = 0;
+  int next = tiling->chunked >= 0 ? tiling->chunked : nest->order[nest->kept + tiling->outside - 1];
+  tiling->ahead = dim_multiply(work->module, tiling->operand[1]->stride[next],
+                               dim_constant(work->module, tiling->chunked >= 0 ? tiling->chunk : 1));
   for (int k = 0; k < tiling->outside; k++) folded[k] = nest->order[nest->kept + k];
   while (nouter > 0) nest->order[count++] = outer[--nouter];
   tiling->pieces = count;

@@ -32,6 +32,7 @@ typedef struct Tiling {
   /* What may be skipped; rows of the tile from first_row on, before end_row, are computed. */
   Border borders[MAX_RANK];
   int nborders, first_row, end_row;
+  const Dim *ahead;
 } Tiling;
 
 /* ---- tile.c ---- */
