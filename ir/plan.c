@@ -185,6 +185,25 @@ const Dim *buffer_bytes(const Plan *plan, const Type *type) {
   return lines ? dim_multiply(module, lines, dim_constant(module, 64)) : NULL;
 }
 
+/* ---- tiles ---- */
+
+void tile_avoid_rest(int64_t rows, int64_t columns, int *tile_rows, int *tile_columns) {
+  enum { ENOUGH = 12 };
+  int best_rows = *tile_rows, best_columns = *tile_columns, most = -1;
+  for (int r = 1; r <= *tile_rows; r++) {
+    for (int c = 1; c <= *tile_columns; c++) {
+      bool whole_rows = rows < 0 ? r == *tile_rows : rows % r == 0;
+      bool whole_columns = columns < 0 ? c == *tile_columns : columns % c == 0;
+      bool all = (rows < 0 || r == rows) && (columns < 0 || c == columns); /* one tile is all: as many as there are */
+      bool busy = r * c >= ENOUGH && 3 * (r + c) <= 2 * r * c;
+      if (!whole_rows || !whole_columns || !(busy || all) || r * c <= most) continue;
+      best_rows = r, best_columns = c, most = r * c;
+    }
+  }
+  *tile_rows = best_rows;
+  *tile_columns = best_columns;
+}
+
 /* ---- accesses ---- */
 
 bool access_always_inside(const Plan *plan, const Stage *stage, const Access *access) {

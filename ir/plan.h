@@ -224,6 +224,11 @@ bool access_always_inside(const Plan *plan, const Stage *stage, const Access *ac
 bool access_strides(const Plan *plan, const Stage *stage, const Access *access, const Dim **base,
                     const Dim *strides[MAX_LOOPS]);
 
+/* Every rest of a known count of rows or columns (-1: it is not) is a tile of its own, which costs as much code as the whole
+ * one. Where a somewhat smaller tile leaves none, and still has accumulators enough to keep the multipliers busy and few
+ * loads for each, it is that. */
+void tile_avoid_rest(int64_t rows, int64_t columns, int *tile_rows, int *tile_columns);
+
 /* An operand of a CONTRACT as an array whose squares a GPU copies by itself: an axis for each stride, the smallest first, 1;
  * an index along it is the sum of its loops. A square is `box` along each axis: lines of 32 neighbours, each of one row
  * (column) if in_fold, else of 32 rows (columns) of one fold. */

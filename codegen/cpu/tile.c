@@ -543,30 +543,15 @@ static void fit_registers(Tiling *tiling, const Processor *processor) {
   tiling->most_rows = MIN(tiling->most_rows, MAX(rows, 1));
 }
 
-/* Every remainder of a known size is a tile of its own, which costs as much code as the whole one. Where a somewhat smaller
- * tile leaves none, and still has accumulators enough to keep the multipliers busy and few loads for each, it is taken. */
 static void avoid_remainders(Tiling *tiling) {
   Nest *nest = &tiling->nest;
-  enum { ENOUGH = 12 };
   int64_t rows = tiling->row >= 0 ? nest->trip[tiling->row] : 1, columns = 1;
   if (vector_columns(tiling))
     columns = tiling->vector >= 0 ? nest->trip[tiling->vector] : 1;
   else if (tiling->column >= 0)
     columns = nest->trip[tiling->column];
   if (vector_columns(tiling) && columns > 0) columns = (columns + LANES - 1) / LANES;
-  int best_rows = tiling->most_rows, best_columns = tiling->most_columns, most = -1;
-  for (int r = 1; r <= tiling->most_rows; r++) {
-    for (int c = 1; c <= tiling->most_columns; c++) {
-      bool whole_rows = rows < 0 ? r == tiling->most_rows : rows % r == 0;
-      bool whole_columns = columns < 0 ? c == tiling->most_columns : columns % c == 0;
-      bool all = (rows < 0 || r == rows) && (columns < 0 || c == columns); /* one tile is all: as many as there are */
-      bool busy = r * c >= ENOUGH && 3 * (r + c) <= 2 * r * c;
-      if (!whole_rows || !whole_columns || !(busy || all) || r * c <= most) continue;
-      best_rows = r, best_columns = c, most = r * c;
-    }
-  }
-  tiling->most_rows = best_rows;
-  tiling->most_columns = best_columns;
+  tile_avoid_rest(rows, columns, &tiling->most_rows, &tiling->most_columns);
 }
 
 /* ---- where the fold is cut ---- */

@@ -8,7 +8,7 @@
 
 #include <string.h>
 
-enum { LANES = 16 };
+enum { LANES = 16, ROWS_BLOCK = 8, MOST_ROWS = 14, MOST_COLUMNS = 8 }; /* columns: vectors of lanes */
 
 /* A fused multiply-add of a tile costs 1/32 cycle, an element of a simple loop about 1/4. */
 static void cut_for_cpu(Kernel *kernel, const TargetCosts *costs);
@@ -249,6 +249,15 @@ static double tile_cycles(double rows, double columns, int tile_rows, int tile_c
   return total;
 }
 
+/* How many indices of a loop each task has, -1 where they differ. */
+static int64_t known_reach(const Stage *stage, int loop) {
+  int64_t extent;
+  if (loop < 0) return 1;
+  if (!dim_is_constant(stage->loops[loop].extent, &extent)) return -1;
+  int tile = stage->loops[loop].tile;
+  return tile == 0 || tile >= extent ? extent : extent % tile == 0 ? tile : -1;
+}
+
 /* The kept loop that `in` depends on and `out` does not, other than the lanes', with the largest reach; -1 if none. */
 static int blocked_loop(const Stage *stage, const Access *in, const Access *out, int vector) {
   int best = -1;
@@ -258,6 +267,27 @@ static int blocked_loop(const Stage *stage, const Access *in, const Access *out,
     if (best < 0 || MIN(reach_of(stage, loop), 8) >= MIN(reach_of(stage, best), 8)) best = loop;
   }
   return best;
+}
+
+/* Code takes a smaller tile where that leaves no rest. Where another one that leaves none is better than that, it is this. */
+static void settle_tile(const Stage *stage, Tile *tile, const TargetCosts *costs) {
+  enum { SHORT_FOLD = 8 };
+  int64_t rows = known_reach(stage, tile->row), columns = known_reach(stage, tile->vector);
+  bool kept = tile->column < 0 && tile->vector < stage->nkept;
+  if (!kept || rows < 0 || columns < 0 || stage->loops[stage->nloops - 1].extent->high < SHORT_FOLD) return;
+  columns = (columns + LANES - 1) / LANES;
+  Tile best = *tile;
+  tile_avoid_rest(rows, columns, &best.rows, &best.columns);
+  double cycles = tile_cycles((double)rows, (double)columns, best.rows, best.columns);
+  for (int r = 1; r <= MOST_ROWS; r++) {
+    for (int c = 1; c <= MOST_COLUMNS; c++) {
+      if (rows % r != 0 || columns % c != 0 || r * c + c + 1 > costs->registers - 1) continue;
+      double found = tile_cycles((double)rows, (double)columns, r, c);
+      if (found >= cycles) continue;
+      cycles = found;
+      tile->rows = r, tile->columns = c;
+    }
+  }
 }
 
 /* The best tile with lanes along `vector`, and what the stage then costs per point of the rest. */
@@ -273,8 +303,8 @@ static Tile tile_along(const Stage *stage, int vector, const TargetCosts *costs,
   double columns = best.column >= 0 ? reach_of(stage, best.column) : both ? 1 : vectors;
   Tile tile = best;
   *cycles = -1;
-  for (tile.rows = 1; tile.rows <= MIN(rows, 14); tile.rows++) {
-    for (tile.columns = 1; tile.columns <= MIN(columns, 8); tile.columns++) {
+  for (tile.rows = 1; tile.rows <= MIN(rows, MOST_ROWS); tile.rows++) {
+    for (tile.columns = 1; tile.columns <= MIN(columns, MOST_COLUMNS); tile.columns++) {
       int registers = tile.rows * tile.columns + tile.columns + (both ? tile.rows : 1);
       if (registers > costs->registers - 1 && tile.rows * tile.columns > 1) continue;
       double found = tile_cycles(MIN(rows, 512), MIN(columns, 512), tile.rows, tile.columns);
@@ -333,6 +363,7 @@ static void choose_tile(Stage *stage, const TargetCosts *costs) {
     contract_swap(stage);
   }
   if (deep.wide) stage->tile.piece = DEEP_PIECE;
+  settle_tile(stage, &stage->tile, costs);
 }
 
 /* ---- tasks ---- */
@@ -382,9 +413,9 @@ static int block_along(const Kernel *kernel, int loop) {
     }
     Operands operands = contract_operands(stage);
     if (is_dense_along(stage, loop)) {
-      block = MAX(block, has_other_lanes(stage, loop) ? 8 : 2 * LANES);
+      block = MAX(block, has_other_lanes(stage, loop) ? ROWS_BLOCK : 2 * LANES);
     } else if (access_depends(operands.a, loop) != access_depends(operands.b, loop) && !has_other_rows(stage, loop)) {
-      block = MAX(block, 8);
+      block = MAX(block, ROWS_BLOCK);
     }
   }
   return block;
@@ -412,6 +443,15 @@ static int64_t level_part(const Dim *extent, int64_t tile, int block) {
   return tile;
 }
 
+/* Of about so many rows, up to twice as many: a part that leaves no rest, which would be a low tile. */
+static int64_t even_rows(const Dim *extent, int64_t rows) {
+  int64_t whole, most = 2 * rows;
+  if (!dim_is_constant(extent, &whole)) return rows;
+  for (; rows <= most; rows++)
+    if (whole % rows == 0) return rows;
+  return even_part(extent, most / 2);
+}
+
 /* Uses leading loops as task loops, the outer ones index by index, until a task is small enough. One whose few rows take
  * very long is cut along columns too: there may be one row. With a contraction a task wants rows for its tiles, whatever the
  * rest of it takes. */
@@ -432,6 +472,7 @@ static void choose_tasks(Kernel *kernel, const TargetCosts *costs) {
     int64_t tile = round_to_block(costs->task_cycles / each, block);
     if (each * block > 4 * costs->task_cycles) tile = block;
     if (level) tile = level_part(kernel->tasks[loop].extent, tile, block);
+    if (!level && block == ROWS_BLOCK) tile = even_rows(kernel->tasks[loop].extent, tile);
     kernel->tasks[loop].tile = (int)MIN(tile, kernel->tasks[loop].extent->high);
     kernel->ntasks = loop + 1;
     bool long_still = each * (double)kernel->tasks[loop].tile > LONG_TASK * costs->task_cycles;
