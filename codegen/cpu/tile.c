@@ -32,14 +32,6 @@ static LLVMValueRef step_pointer(Tiling *tiling, const Reach *reach, LLVMValueRe
   return access_advance(nest->work, pointer, elements, nest->work->emitter->f32);
 }
 
-/* What the next piece reads at this place. */
-static void prefetch(Tiling *tiling, LLVMValueRef pointer) {
-  Emitter *emitter = tiling->nest.work->emitter;
-  LLVMValueRef next = access_advance(tiling->nest.work, pointer, work_dim(tiling->nest.work, tiling->ahead), emitter->f32);
-  LLVMValueRef arguments[] = {next, const_i32(emitter, 0), const_i32(emitter, 2), const_i32(emitter, 1)};
-  call_intrinsic(emitter, "llvm.prefetch", &emitter->pointer, 1, arguments, 4);
-}
-
 static LLVMValueRef load_lanes(Tiling *tiling, const Reach *reach, LLVMValueRef pointer, LLVMValueRef mask) {
   Nest *nest = &tiling->nest;
   Emitter *emitter = nest->work->emitter;
@@ -52,7 +44,7 @@ static LLVMValueRef load_lanes(Tiling *tiling, const Reach *reach, LLVMValueRef 
     return masked_gather(emitter, emitter->v16f32, pointers, mask, zero);
   }
   if (mask) return masked_load(emitter, emitter->v16f32, pointer, mask, zero);
-  if (tiling->ahead && reach == tiling->operand[1]) prefetch(tiling, pointer);
+  prefetch_ahead(tiling, reach, pointer);
   load = LLVMBuildLoad2(emitter->builder, emitter->v16f32, pointer, "");
   LLVMSetAlignment(load, 4);
   return load;
@@ -333,6 +325,7 @@ static void emit_tile(Tiling *tiling) {
   }
   if (tiling->waiting) load_waiting(tiling);
   tiling->first_row = 0, tiling->end_row = tiling->rows;
+  prefetch_tile(tiling);
   tile_folds(tiling, nest->kept);
   LLVMBasicBlockRef join = NULL;
   if (tiling->waiting) {
@@ -616,9 +609,6 @@ static void order_pieces(Tiling *tiling, int64_t piece) {
     inner[ninner++] = loop;
   }
   int folded[MAX_LOOPS], count = 0;
-  int next = tiling->chunked >= 0 ? tiling->chunked : nest->order[nest->kept + tiling->outside - 1];
-  tiling->ahead = dim_multiply(work->module, tiling->operand[1]->stride[next],
-                               dim_constant(work->module, tiling->chunked >= 0 ? tiling->chunk : 1));
   for (int k = 0; k < tiling->outside; k++) folded[k] = nest->order[nest->kept + k];
   while (nouter > 0) nest->order[count++] = outer[--nouter];
   tiling->pieces = count;
@@ -626,6 +616,7 @@ static void order_pieces(Tiling *tiling, int64_t piece) {
   while (ninner > 0) nest->order[count++] = inner[--ninner];
   nest->kept = count;
   tiling->waiting = stack_vectors(work, bytes / (LANES * 4));
+  prefetch_pieces(tiling);
 }
 
 void emit_contract(Work *work, const Stage *stage) {

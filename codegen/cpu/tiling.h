@@ -1,4 +1,4 @@
-/* A contraction being emitted by register tiles: what tile.c and skip.c share. */
+/* A contraction being emitted by register tiles: what tile.c, skip.c and prefetch.c share. */
 #ifndef NNC_TILING_H
 #define NNC_TILING_H
 
@@ -32,7 +32,7 @@ typedef struct Tiling {
   /* What may be skipped; rows of the tile from first_row on, before end_row, are computed. */
   Border borders[MAX_RANK];
   int nborders, first_row, end_row;
-  const Dim *ahead;
+  const Dim *ahead; /* elements of the operand with lanes from a piece to the next; NULL: there are none */
 } Tiling;
 
 /* ---- tile.c ---- */
@@ -46,5 +46,11 @@ bool skip_turns(Tiling *tiling, int position, LLVMValueRef *start, LLVMValueRef 
 /* With all loops before `position` open: emits what is left of the fold for those rows alone to which it may add something
  * else than 0. False: there is nothing to skip, and nothing was emitted. */
 bool skip_rows(Tiling *tiling, int position);
+
+/* ---- prefetch.c ---- */
+/* Once the pieces are known; before an operand is read at this address; before a tile's fold. */
+void prefetch_pieces(Tiling *tiling);
+void prefetch_ahead(Tiling *tiling, const Reach *reach, LLVMValueRef pointer);
+void prefetch_tile(Tiling *tiling);
 
 #endif
