@@ -6,13 +6,14 @@
  *   where the folded one is inside   its turns start later, or end earlier
  *   where it is outside (of pieces)  what is left of the fold is done or not
  *   where the other one is the tile's rows, a few of these have nothing to add: there is code for all rows, for all but the
- *   first, for all but the last, ...
+ *   first, for all but the last, ...; a short folded loop is unrolled, as each of its turns wants few of these
  *
  * A point that is skipped adds 0, so whatever is not worth skipping need not be; and elements sum in the same order. */
 #include "codegen/cpu/tiling.h"
 
 enum {
   MOST_SKIPPED = 2, /* rows at one end */
+  MOST_UNROLLED = 3,
   ENOUGH_TURNS = 8, /* of loops inside: fewer are not worth a branch */
   FEW_ROWS = 32     /* in all: of more, borders are too small a part */
 };
@@ -174,20 +175,49 @@ static LLVMValueRef is_below(Emitter *emitter, LLVMValueRef a, LLVMValueRef b, i
                        "");
 }
 
+/* The least that the axis can be, or the largest, wherever the tile is; false where that is not known. */
+static bool extreme_of_axis(const Tiling *tiling, const Axis *axis, bool largest, int64_t *extreme) {
+  const Nest *nest = &tiling->nest;
+  if (!dim_is_constant(axis->offset, extreme)) return false;
+  for (int k = 0; k < axis->nterms; k++) {
+    int64_t extent, coefficient = axis->coefficient[k];
+    LLVMValueRef at = nest->at[axis->dim[k]];
+    bool fixed = axis->dim[k] >= nest->stage->nkept && at && LLVMIsAConstantInt(at);
+    if (!fixed && !dim_is_constant(nest->stage->loops[axis->dim[k]].extent, &extent)) return false;
+    if (fixed)
+      *extreme += coefficient * LLVMConstIntGetSExtValue(at);
+    else if ((coefficient > 0) == largest)
+      *extreme += coefficient * (extent - 1);
+  }
+  return true;
+}
+
+/* How many rows at one end of a tile may be outside. */
+static int most_outside(const Tiling *tiling, const Border *border, bool last) {
+  int64_t extreme, size, most = MIN(MOST_SKIPPED, tiling->rows), step = coefficient_of(border->axis, tiling->row);
+  if (!dim_is_constant(border->size, &size) || !extreme_of_axis(tiling, border->axis, last, &extreme)) return (int)most;
+  int64_t beyond = last ? extreme - (size - 1) : -extreme;
+  return (int)(beyond <= 0 ? 0 : MIN(most, (beyond + step - 1) / step));
+}
+
 /* The first rows, then the last ones, each where so many are outside; most first. */
 static void emit_ways(Tiling *tiling, int position, const Border *border) {
   Nest *nest = &tiling->nest;
   Emitter *emitter = nest->work->emitter;
+  int rows = tiling->rows, low = most_outside(tiling, border, false), high = most_outside(tiling, border, true);
+  if (low + high == 0) {
+    tile_folds(tiling, position);
+    return;
+  }
   Ways ways = {.join = new_block(emitter, "joined")};
-  int rows = tiling->rows, most = MIN(MOST_SKIPPED, rows);
   int64_t step = coefficient_of(border->axis, tiling->row);
   LLVMValueRef zero = const_i64(emitter, 0), size = work_dim(nest->work, border->size);
   LLVMValueRef first = axis_at_open(tiling, border->axis, -1, false);
-  LLVMValueRef last = axis_at_open(tiling, border->axis, -1, true), end = LLVMBuildNSWSub(emitter->builder, size, zero, "");
-  for (int skipped = most; skipped > 0; skipped--)
+  LLVMValueRef last = axis_at_open(tiling, border->axis, -1, true);
+  for (int skipped = low; skipped > 0; skipped--)
     rows_where(tiling, position, &ways, is_below(emitter, first, zero, step * (skipped - 1)), skipped, rows);
-  for (int skipped = most; skipped > 0; skipped--) {
-    LLVMValueRef inside = is_below(emitter, last, end, -step * (skipped - 1));
+  for (int skipped = high; skipped > 0; skipped--) {
+    LLVMValueRef inside = is_below(emitter, last, size, -step * (skipped - 1));
     rows_where(tiling, position, &ways, LLVMBuildNot(emitter->builder, inside, ""), 0, rows - skipped);
   }
   tile_folds(tiling, position);
@@ -227,6 +257,19 @@ static void emit_if_inside(Tiling *tiling, int position, const Border *border) {
   tile_folds(tiling, position);
   end_way(tiling, &ways);
   join_ways(tiling, &ways);
+}
+
+bool skip_unrolls(const Tiling *tiling, int position) {
+  const Nest *nest = &tiling->nest;
+  int loop = nest->order[position];
+  for (int k = 0; k < tiling->nborders; k++) {
+    const Border *border = &tiling->borders[k];
+    bool rows = tiling->row >= 0 && tiling->rows > 1 && coefficient_of(border->axis, tiling->row) != 0;
+    if (!rows || border->done || coefficient_of(border->axis, loop) == 0 || nest->trip[loop] > MOST_UNROLLED) continue;
+    if (nest->trip[loop] > 0 && all_open(nest, border->axis, position, loop) && pays(tiling, border, position + 1))
+      return true;
+  }
+  return false;
 }
 
 bool skip_rows(Tiling *tiling, int position) {

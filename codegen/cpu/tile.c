@@ -154,6 +154,14 @@ void tile_folds(Tiling *tiling, int position) {
       fold_turns(tiling, position, start, stop, 1, trip, unroll);
     return;
   }
+  if (skip_unrolls(tiling, position)) {
+    for (int64_t turn = 0; turn < trip; turn++) {
+      nest->at[loop] = LLVMBuildAdd(emitter->builder, start, const_i64(emitter, turn), "");
+      nest_addresses(nest, position);
+      tile_folds(tiling, position + 1);
+    }
+    return;
+  }
   Looping looping;
   loop_open(emitter, &looping, start, stop, 1, trip, nest->carried, nest->ncarried);
   nest->at[loop] = looping.index;

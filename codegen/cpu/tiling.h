@@ -43,6 +43,8 @@ void tile_folds(Tiling *tiling, int position);
 void skip_begin(Tiling *tiling);
 /* Narrows the bounds of the folded loop at `position` to where something else than 0 may be added; true if it did. */
 bool skip_turns(Tiling *tiling, int position, LLVMValueRef *start, LLVMValueRef *stop);
+/* True if the folded loop at `position` is short, and rows have nothing to add in some of its turns. */
+bool skip_unrolls(const Tiling *tiling, int position);
 /* With all loops before `position` open: emits what is left of the fold for those rows alone to which it may add something
  * else than 0. False: there is nothing to skip, and nothing was emitted. */
 bool skip_rows(Tiling *tiling, int position);
