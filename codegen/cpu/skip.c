@@ -11,11 +11,14 @@
  * A point that is skipped adds 0, so whatever is not worth skipping need not be; and elements sum in the same order. */
 #include "codegen/cpu/tiling.h"
 
+#include <stdlib.h>
+
 enum {
   MOST_SKIPPED = 2, /* rows at one end */
   MOST_UNROLLED = 3,
-  ENOUGH_TURNS = 8, /* of loops inside: fewer are not worth a branch */
-  FEW_ROWS = 32     /* in all: of more, borders are too small a part */
+  ENOUGH_TURNS = 8,      /* of loops inside: fewer are not worth a branch */
+  ENOUGH_PRODUCTS = 200, /* of vectors, in a loop: fewer are not worth bounds of their own */
+  FEW_ROWS = 32          /* in all: of more, borders are too small a part */
 };
 
 void skip_begin(Tiling *tiling) {
@@ -75,6 +78,35 @@ static LLVMValueRef axis_at_open(Tiling *tiling, const Axis *axis, int but, bool
   return sum;
 }
 
+/* The least that the axis can be, or the largest, wherever the tile is, without one of its loops; false where that is not known. */
+static bool extreme_of_axis(const Tiling *tiling, const Axis *axis, int but, bool largest, int64_t *extreme) {
+  const Nest *nest = &tiling->nest;
+  if (!dim_is_constant(axis->offset, extreme)) return false;
+  for (int k = 0; k < axis->nterms; k++) {
+    int64_t extent, coefficient = axis->coefficient[k];
+    LLVMValueRef at = nest->at[axis->dim[k]];
+    if (axis->dim[k] == but) continue;
+    bool fixed = axis->dim[k] >= nest->stage->nkept && at && LLVMIsAConstantInt(at);
+    if (!fixed && !dim_is_constant(nest->stage->loops[axis->dim[k]].extent, &extent)) return false;
+    if (fixed)
+      *extreme += coefficient * LLVMConstIntGetSExtValue(at);
+    else if ((coefficient > 0) == largest)
+      *extreme += coefficient * (extent - 1);
+  }
+  return true;
+}
+
+/* Turns of the loops inside, -1 where one is not known. */
+static int64_t turns_inside(const Nest *nest, int position) {
+  int64_t turns = 1;
+  for (int k = position; k < nest->count; k++) {
+    int64_t trip = nest->trip[nest->order[k]];
+    if (trip < 0) return -1;
+    turns *= trip;
+  }
+  return turns;
+}
+
 /* ---- turns ---- */
 
 static LLVMValueRef limit(Emitter *emitter, LLVMValueRef a, LLVMValueRef b, bool larger) {
@@ -104,12 +136,24 @@ static void narrow(Emitter *emitter, int64_t coefficient, LLVMValueRef least, LL
   *stop = limit(emitter, to, *stop, false);
 }
 
-bool skip_turns(Tiling *tiling, int position, LLVMValueRef *start, LLVMValueRef *stop) {
+/* True if some turn of the loop is inside, wherever the tile is. */
+static bool some_inside(const Tiling *tiling, const Border *border, int loop) {
+  int64_t least, largest, size, trip = tiling->nest.trip[loop], coefficient = coefficient_of(border->axis, loop);
+  if (trip < 1 || coefficient == 0 || !dim_is_constant(border->size, &size)) return false;
+  if (!extreme_of_axis(tiling, border->axis, loop, false, &least)) return false;
+  if (!extreme_of_axis(tiling, border->axis, loop, true, &largest)) return false;
+  int64_t up = coefficient > 0 ? coefficient * (trip - 1) : 0, down = coefficient < 0 ? coefficient * (trip - 1) : 0;
+  return size >= llabs(coefficient) && least + up >= 0 && largest + down < size;
+}
+
+Skipping skip_turns(Tiling *tiling, int position, LLVMValueRef *start, LLVMValueRef *stop) {
   Nest *nest = &tiling->nest;
   Emitter *emitter = nest->work->emitter;
   int loop = nest->order[position];
-  bool any = false;
-  if (loop == tiling->vector) return false;
+  Skipping skipping = SKIP_NOTHING;
+  int64_t turns = turns_inside(nest, position);
+  bool few = turns >= 0 && turns * tiling->rows * tiling->columns < ENOUGH_PRODUCTS;
+  if (loop == tiling->vector || few) return SKIP_NOTHING;
   for (int k = 0; k < tiling->nborders; k++) {
     const Border *border = &tiling->borders[k];
     int64_t coefficient = coefficient_of(border->axis, loop);
@@ -118,9 +162,10 @@ bool skip_turns(Tiling *tiling, int position, LLVMValueRef *start, LLVMValueRef 
     LLVMValueRef least = axis_at_open(tiling, border->axis, loop, false);
     LLVMValueRef largest = axis_at_open(tiling, border->axis, loop, true);
     narrow(emitter, coefficient, least, largest, work_dim(nest->work, border->size), start, stop);
-    any = true;
+    bool sure = skipping == SKIP_NOTHING && some_inside(tiling, border, loop);
+    skipping = sure ? SKIP_SOME : SKIP_PERHAPS_ALL;
   }
-  return any;
+  return skipping;
 }
 
 /* ---- rows ---- */
@@ -175,27 +220,10 @@ static LLVMValueRef is_below(Emitter *emitter, LLVMValueRef a, LLVMValueRef b, i
                        "");
 }
 
-/* The least that the axis can be, or the largest, wherever the tile is; false where that is not known. */
-static bool extreme_of_axis(const Tiling *tiling, const Axis *axis, bool largest, int64_t *extreme) {
-  const Nest *nest = &tiling->nest;
-  if (!dim_is_constant(axis->offset, extreme)) return false;
-  for (int k = 0; k < axis->nterms; k++) {
-    int64_t extent, coefficient = axis->coefficient[k];
-    LLVMValueRef at = nest->at[axis->dim[k]];
-    bool fixed = axis->dim[k] >= nest->stage->nkept && at && LLVMIsAConstantInt(at);
-    if (!fixed && !dim_is_constant(nest->stage->loops[axis->dim[k]].extent, &extent)) return false;
-    if (fixed)
-      *extreme += coefficient * LLVMConstIntGetSExtValue(at);
-    else if ((coefficient > 0) == largest)
-      *extreme += coefficient * (extent - 1);
-  }
-  return true;
-}
-
 /* How many rows at one end of a tile may be outside. */
 static int most_outside(const Tiling *tiling, const Border *border, bool last) {
   int64_t extreme, size, most = MIN(MOST_SKIPPED, tiling->rows), step = coefficient_of(border->axis, tiling->row);
-  if (!dim_is_constant(border->size, &size) || !extreme_of_axis(tiling, border->axis, last, &extreme)) return (int)most;
+  if (!dim_is_constant(border->size, &size) || !extreme_of_axis(tiling, border->axis, -1, last, &extreme)) return (int)most;
   int64_t beyond = last ? extreme - (size - 1) : -extreme;
   return (int)(beyond <= 0 ? 0 : MIN(most, (beyond + step - 1) / step));
 }
@@ -223,17 +251,6 @@ static void emit_ways(Tiling *tiling, int position, const Border *border) {
   tile_folds(tiling, position);
   end_way(tiling, &ways);
   join_ways(tiling, &ways);
-}
-
-/* Turns of the loops inside, -1 where one is not known. */
-static int64_t turns_inside(const Nest *nest, int position) {
-  int64_t turns = 1;
-  for (int k = position; k < nest->count; k++) {
-    int64_t trip = nest->trip[nest->order[k]];
-    if (trip < 0) return -1;
-    turns *= trip;
-  }
-  return turns;
 }
 
 static bool pays(const Tiling *tiling, const Border *border, int position) {

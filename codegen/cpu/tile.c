@@ -142,7 +142,8 @@ void tile_folds(Tiling *tiling, int position) {
   }
   int loop = nest->order[position];
   LLVMValueRef start = nest->start[loop], stop = nest->stop[loop];
-  int64_t trip = skip_turns(tiling, position, &start, &stop) ? -1 : nest->trip[loop];
+  Skipping skipping = skip_turns(tiling, position, &start, &stop);
+  int64_t trip = skipping == SKIP_NOTHING ? nest->trip[loop] : -1;
   if (position == nest->count - 1) {
     /* short loops whole, others two steps a turn where that comes out even */
     int accumulators = tiling->rows * tiling->columns;
@@ -154,7 +155,7 @@ void tile_folds(Tiling *tiling, int position) {
       fold_turns(tiling, position, start, stop, 1, trip, unroll);
     return;
   }
-  if (skip_unrolls(tiling, position)) {
+  if (skipping == SKIP_NOTHING && skip_unrolls(tiling, position)) {
     for (int64_t turn = 0; turn < trip; turn++) {
       nest->at[loop] = LLVMBuildAdd(emitter->builder, start, const_i64(emitter, turn), "");
       nest_addresses(nest, position);
@@ -163,6 +164,7 @@ void tile_folds(Tiling *tiling, int position) {
     return;
   }
   Looping looping;
+  if (skipping == SKIP_SOME) trip = nest->trip[loop]; /* it is entered, which is all that is asked */
   loop_open(emitter, &looping, start, stop, 1, trip, nest->carried, nest->ncarried);
   nest->at[loop] = looping.index;
   nest_addresses(nest, position);

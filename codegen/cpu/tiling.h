@@ -41,8 +41,9 @@ void tile_folds(Tiling *tiling, int position);
 
 /* ---- skip.c ---- */
 void skip_begin(Tiling *tiling);
-/* Narrows the bounds of the folded loop at `position` to where something else than 0 may be added; true if it did. */
-bool skip_turns(Tiling *tiling, int position, LLVMValueRef *start, LLVMValueRef *stop);
+typedef enum Skipping { SKIP_NOTHING, SKIP_SOME, SKIP_PERHAPS_ALL } Skipping;
+/* Narrows the bounds of the folded loop at `position` to where something else than 0 may be added. */
+Skipping skip_turns(Tiling *tiling, int position, LLVMValueRef *start, LLVMValueRef *stop);
 /* True if the folded loop at `position` is short, and rows have nothing to add in some of its turns. */
 bool skip_unrolls(const Tiling *tiling, int position);
 /* With all loops before `position` open: emits what is left of the fold for those rows alone to which it may add something
