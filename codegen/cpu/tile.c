@@ -145,10 +145,11 @@ void tile_folds(Tiling *tiling, int position) {
   Skipping skipping = skip_turns(tiling, position, &start, &stop);
   int64_t trip = skipping == SKIP_NOTHING ? nest->trip[loop] : -1;
   if (position == nest->count - 1) {
-    /* short loops whole, others two steps a turn where that comes out even */
+    /* short loops whole, others two steps a turn where that comes out even, and the code is not for few rows of few tiles */
     int accumulators = tiling->rows * tiling->columns;
     bool whole = trip > 0 && trip <= 4 && trip * accumulators <= 112;
-    int unroll = whole ? (int)trip : trip > 0 && trip % 2 == 0 ? 2 : 1;
+    bool all = tiling->end_row - tiling->first_row == tiling->rows;
+    int unroll = whole ? (int)trip : all && trip > 0 && trip % 2 == 0 ? 2 : 1;
     if (loop == tiling->vector)
       fold_vectors(tiling, position);
     else
