@@ -658,7 +658,9 @@ static void rebuild(Fusion *fusion, const uint64_t *stage_order) {
   plan->kernels.capacity = kernels.capacity;
 }
 
-void plan_fuse(Plan *plan, const TargetCosts *costs, bool close) {
+void plan_fuse(Plan *plan, const TargetCosts *target, bool close) {
+  TargetCosts own = *target, *costs = &own;
+  if (plan->graph->finals.count == 0) own.alone_cycles = own.alone_inference;
   plan_windows(plan);
   plan_borders(plan, costs);
   int count = plan->kernels.count;

@@ -14,8 +14,10 @@ typedef struct TargetCosts {
   int64_t wide_bytes;   /* buffers of so many are kept from memory where that can be; 0: none are */
   int64_t shared_bytes; /* what all tasks of a kernel may stream through */
   int contractions;     /* at most so many in a kernel; 0: any number */
-  double alone_cycles;  /* stages of more, an index of the loops that they would share, keep tasks of their own; 0: none */
-  double task_cycles;   /* what a task should have at least: a launch costs about 3,000 */
+  /* Stages of more, an index of the loops that they would share, keep tasks of their own; 0: none do. An entry that updates
+   * nothing may be called for one example, whose stages want all workers; a training step has a batch. */
+  double alone_cycles, alone_inference;
+  double task_cycles; /* what a task should have at least: a launch costs about 3,000 */
   /* weights of so many columns and rows at least lie in panels of so many columns; 0: none do */
   int panel, panel_columns, panel_rows;
   int enough_tasks; /* what keeps the processor busy: folds of split_fold points are split for it; 0: they are not */
