@@ -47,6 +47,9 @@ struct nn_pool {
   pthread_cond_t work, finished;
   int workers, spins;
   pid_t process;
+  cpu_set_t processors; /* those that may be used; none: not known, or too few */
+  int kept_off;         /* the one that workers keep off, -1: none */
+  bool pinned;
   worker worker[]; /* worker[0] is the caller's place and has no thread */
 };
 
@@ -130,9 +133,22 @@ static void wait_until_outside(nn_pool *pool) {
   pthread_mutex_unlock(&pool->lock);
 }
 
+/* A worker that wakes beside its caller, on the same processor, would wait for it until the system spreads them, which takes
+ * milliseconds; so workers wake on others. */
+static void keep_off_caller(nn_pool *pool) {
+  int here = sched_getcpu();
+  cpu_set_t others = pool->processors;
+  if (here < 0 || here >= CPU_SETSIZE || here == pool->kept_off || !CPU_ISSET(here, &others)) return;
+  CPU_CLR(here, &others);
+  if (pool->pinned || CPU_COUNT(&others) == 0) return;
+  for (int i = 1; i < pool->workers; i++) pthread_setaffinity_np(pool->worker[i].thread, sizeof others, &others);
+  pool->kept_off = here;
+}
+
 static void wake(nn_pool *pool, int64_t wanted) {
   int sleepers = atomic_load(&pool->sleepers);
   if (sleepers == 0) return;
+  keep_off_caller(pool);
   pthread_mutex_lock(&pool->lock);
   if (wanted >= sleepers)
     pthread_cond_broadcast(&pool->work);
@@ -220,7 +236,9 @@ nn_pool *nn_pool_new(int threads) {
   size_t bytes = sizeof(nn_pool) + (size_t)threads * sizeof(worker);
   nn_pool *pool = aligned_alloc(LINE, (bytes + LINE - 1) / LINE * LINE);
   if (!pool) return NULL;
-  *pool = (nn_pool){.workers = 1, .spins = threads > available ? 0 : SPINS, .process = getpid()};
+  *pool = (nn_pool){.workers = 1, .spins = threads > available ? 0 : SPINS, .process = getpid(), .kept_off = -1};
+  if (threads > available || sched_getaffinity(0, sizeof pool->processors, &pool->processors) != 0)
+    CPU_ZERO(&pool->processors);
   pthread_mutexattr_t checked;
   pthread_mutexattr_init(&checked);
   pthread_mutexattr_settype(&checked, PTHREAD_MUTEX_ERRORCHECK);
@@ -259,6 +277,7 @@ int nn_pool_pin(nn_pool *pool) {
     CPU_ZERO(&one);
     CPU_SET(processor, &one);
     pthread_t thread = i == 0 ? pthread_self() : pool->worker[i].thread;
+    pool->pinned = true;
     if (pthread_setaffinity_np(thread, sizeof one, &one) != 0) return 0;
   }
   return 1;

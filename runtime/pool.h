@@ -8,7 +8,8 @@
  * The caller's thread works too and is worker 0. There are no globals: a program may have several pools. A pool that is
  * used from several threads serves them one after another. A body that uses its own pool again gets a plain loop on its own
  * thread, under its own worker number. After fork() the child has no threads of the pool: there it is a plain loop on the
- * caller's thread, and nn_pool_free only gives the memory back. Signals are left to the program's own threads. C99. */
+ * caller's thread, and nn_pool_free only gives the memory back. Signals are left to the program's own threads. The pool's
+ * threads run on those processors that its maker may use, but not on the one on which a caller has woken them. C99. */
 #ifndef NN_POOL_H
 #define NN_POOL_H
 
