@@ -121,16 +121,9 @@ static void *work(void *argument) {
   }
 }
 
-static void wait_until_outside(nn_pool *pool) {
-  for (int i = 0; i < pool->spins; i++) {
-    if (atomic_load(&pool->inside) == 0) return;
-    relax();
-  }
-  pthread_mutex_lock(&pool->lock);
-  atomic_store(&pool->caller_sleeps, true);
-  while (atomic_load(&pool->inside) != 0) pthread_cond_wait(&pool->finished, &pool->lock);
-  atomic_store(&pool->caller_sleeps, false);
-  pthread_mutex_unlock(&pool->lock);
+static void allow_processors(nn_pool *pool, const cpu_set_t *set, int kept_off) {
+  for (int i = 1; i < pool->workers; i++) pthread_setaffinity_np(pool->worker[i].thread, sizeof *set, set);
+  pool->kept_off = kept_off;
 }
 
 /* A worker that wakes beside its caller, on the same processor, would wait for it until the system spreads them, which takes
@@ -140,9 +133,25 @@ static void keep_off_caller(nn_pool *pool) {
   cpu_set_t others = pool->processors;
   if (here < 0 || here >= CPU_SETSIZE || here == pool->kept_off || !CPU_ISSET(here, &others)) return;
   CPU_CLR(here, &others);
-  if (pool->pinned || CPU_COUNT(&others) == 0) return;
-  for (int i = 1; i < pool->workers; i++) pthread_setaffinity_np(pool->worker[i].thread, sizeof others, &others);
-  pool->kept_off = here;
+  if (!pool->pinned && CPU_COUNT(&others) > 0) allow_processors(pool, &others, here);
+}
+
+/* The caller goes to sleep: one that waits behind another process may come here. */
+static void leave_processor(nn_pool *pool) {
+  if (pool->kept_off >= 0 && !pool->pinned) allow_processors(pool, &pool->processors, -1);
+}
+
+static void wait_until_outside(nn_pool *pool) {
+  for (int i = 0; i < pool->spins; i++) {
+    if (atomic_load(&pool->inside) == 0) return;
+    relax();
+  }
+  leave_processor(pool);
+  pthread_mutex_lock(&pool->lock);
+  atomic_store(&pool->caller_sleeps, true);
+  while (atomic_load(&pool->inside) != 0) pthread_cond_wait(&pool->finished, &pool->lock);
+  atomic_store(&pool->caller_sleeps, false);
+  pthread_mutex_unlock(&pool->lock);
 }
 
 static void wake(nn_pool *pool, int64_t wanted) {
