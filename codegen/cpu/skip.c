@@ -136,9 +136,10 @@ static void narrow(Emitter *emitter, int64_t coefficient, LLVMValueRef least, LL
   *stop = limit(emitter, to, *stop, false);
 }
 
-/* True if some turn of the loop is inside, wherever the tile is. */
+/* True if some turn of the loop, which is not cut, is inside, wherever the tile is. */
 static bool some_inside(const Tiling *tiling, const Border *border, int loop) {
-  int64_t least, largest, size, trip = tiling->nest.trip[loop], coefficient = coefficient_of(border->axis, loop);
+  int64_t least, largest, size, trip, coefficient = coefficient_of(border->axis, loop);
+  if (!dim_is_constant(tiling->nest.stage->loops[loop].extent, &trip) || tiling->nest.trip[loop] != trip) return false;
   if (trip < 1 || coefficient == 0 || !dim_is_constant(border->size, &size)) return false;
   if (!extreme_of_axis(tiling, border->axis, loop, false, &least)) return false;
   if (!extreme_of_axis(tiling, border->axis, loop, true, &largest)) return false;

@@ -80,14 +80,18 @@ static bool names_a_fold(const Stage *stage, const Axis *axis) {
 
 /* Adds the bordered axes of what is read to those of the condition. */
 static void add_axes(Plan *plan, const Stage *stage, const Access *read, Access *condition) {
+  Space space = {.ndims = stage->nloops, .nresult = stage->nkept};
+  for (int k = 0; k < stage->nloops; k++) space.extent[k] = stage->loops[k].extent;
   if (!type_equal(&read->as, &plan->buffers.items[read->buffer].type)) return;
   for (int k = 0; k < read->map.naxes && condition->map.naxes < MAX_RANK; k++) {
     const Axis *axis = &read->map.axis[k];
     Inner inner;
     if (axis->divisor != 1 || !names_a_fold(stage, axis) || !find_inner(plan, read->buffer, k, &inner)) continue;
+    Axis moved = *axis;
+    moved.offset = dim_offset(plan->module, axis->offset, -inner.low);
+    if (axis_always_inside(plan->module, &space, &moved, inner.size)) continue;
     int own = condition->map.naxes++;
-    condition->map.axis[own] = *axis;
-    condition->map.axis[own].offset = dim_offset(plan->module, axis->offset, -inner.low);
+    condition->map.axis[own] = moved;
     condition->as.size[own] = inner.size;
     condition->index[own] = -1;
   }

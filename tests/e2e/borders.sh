@@ -38,6 +38,21 @@ END
   expect 0 'inside' "$NNC" net$number.nn --stop-after=skip
 done <<< "$nets"
 
+# Uneven ones, and pictures so wide that the fold is cut between their rows.
+cat > uneven.nn << 'END'
+model uneven
+dim N <= 4
+param first: [64] = normal(1)
+layer above = conv(64, 3, pad=[[2, 0], 1])
+layer below = conv(64, 3, pad=[[0, 2], 1])
+step train(x: [N, 64, 6, 256]) -> loss {
+  h = tanh(x * reshape(first, [64, 1, 1]))
+  loss = mean(tanh(above(h)) * tanh(below(h)))
+  minimize loss by sgd(0.01)
+}
+END
+expect 0 '' "$NNC" diff uneven.nn N=2 -q
+
 # A processor with few registers has other tiles, and the same bits.
 cat > bits.nn << 'END'
 model bits
