@@ -48,6 +48,11 @@ static int64_t coefficient_of(const Axis *axis, int loop) {
   return sum;
 }
 
+/* True if the tile's rows lie along the axis, more than one of them. */
+static bool is_along_rows(const Tiling *tiling, const Border *border) {
+  return tiling->row >= 0 && tiling->rows > 1 && coefficient_of(border->axis, tiling->row) != 0;
+}
+
 static bool all_open(const Nest *nest, const Axis *axis, int position, int but) {
   for (int k = 0; k < axis->nterms; k++)
     if (axis->dim[k] != but && !is_open(nest, axis->dim[k], position)) return false;
@@ -56,9 +61,8 @@ static bool all_open(const Nest *nest, const Axis *axis, int position, int but) 
 
 /* How many indices of a loop the tile holds beside the one that is open. */
 static int64_t beside(const Tiling *tiling, int loop) {
-  bool lanes = tiling->column < 0 && !tiling->folded;
   if (loop == tiling->row) return tiling->rows - 1;
-  if (loop == tiling->vector && !tiling->folded) return (lanes ? (int64_t)tiling->columns : 1) * LANES - 1;
+  if (loop == tiling->vector && !tiling->folded) return (vector_columns(tiling) ? (int64_t)tiling->columns : 1) * LANES - 1;
   return loop == tiling->column ? tiling->columns - 1 : 0;
 }
 
@@ -78,7 +82,8 @@ static LLVMValueRef axis_at_open(Tiling *tiling, const Axis *axis, int but, bool
   return sum;
 }
 
-/* The least that the axis can be, or the largest, wherever the tile is, without one of its loops; false where that is not known. */
+/* The least that the axis can be, or the largest, wherever the tile is, without one of its loops; false where that is not
+ * known. */
 static bool extreme_of_axis(const Tiling *tiling, const Axis *axis, int but, bool largest, int64_t *extreme) {
   const Nest *nest = &tiling->nest;
   if (!dim_is_constant(axis->offset, extreme)) return false;
@@ -158,7 +163,7 @@ Skipping skip_turns(Tiling *tiling, int position, LLVMValueRef *start, LLVMValue
   for (int k = 0; k < tiling->nborders; k++) {
     const Border *border = &tiling->borders[k];
     int64_t coefficient = coefficient_of(border->axis, loop);
-    bool rows = tiling->row >= 0 && tiling->rows > 1 && coefficient_of(border->axis, tiling->row) != 0;
+    bool rows = is_along_rows(tiling, border);
     if (coefficient == 0 || rows || border->done || !all_open(nest, border->axis, position, loop)) continue;
     LLVMValueRef least = axis_at_open(tiling, border->axis, loop, false);
     LLVMValueRef largest = axis_at_open(tiling, border->axis, loop, true);
@@ -282,7 +287,7 @@ bool skip_unrolls(const Tiling *tiling, int position) {
   int loop = nest->order[position];
   for (int k = 0; k < tiling->nborders; k++) {
     const Border *border = &tiling->borders[k];
-    bool rows = tiling->row >= 0 && tiling->rows > 1 && coefficient_of(border->axis, tiling->row) != 0;
+    bool rows = is_along_rows(tiling, border);
     if (!rows || border->done || coefficient_of(border->axis, loop) == 0 || nest->trip[loop] > MOST_UNROLLED) continue;
     if (nest->trip[loop] > 0 && all_open(nest, border->axis, position, loop) && pays(tiling, border, position + 1))
       return true;
@@ -293,7 +298,7 @@ bool skip_unrolls(const Tiling *tiling, int position) {
 bool skip_rows(Tiling *tiling, int position) {
   for (int k = 0; k < tiling->nborders; k++) {
     Border *border = &tiling->borders[k];
-    bool rows = tiling->row >= 0 && tiling->rows > 1 && coefficient_of(border->axis, tiling->row) != 0;
+    bool rows = is_along_rows(tiling, border);
     bool outside = position == tiling->nest.kept && tiling->waiting;
     if (border->done || !all_open(&tiling->nest, border->axis, position, -1)) continue;
     if (rows ? !pays(tiling, border, position) : !outside) continue;

@@ -23,7 +23,7 @@
 /* ---- operands ---- */
 
 static bool varies(const Reach *reach, int loop) { return loop >= 0 && !dim_is(reach->stride[loop], 0); }
-static bool vector_columns(const Tiling *tiling) { return tiling->column < 0 && !tiling->folded; }
+bool vector_columns(const Tiling *tiling) { return tiling->column < 0 && !tiling->folded; }
 
 static LLVMValueRef step_pointer(Tiling *tiling, const Reach *reach, LLVMValueRef pointer, int loop, int64_t by) {
   Nest *nest = &tiling->nest;

@@ -36,6 +36,7 @@ typedef struct Tiling {
 } Tiling;
 
 /* ---- tile.c ---- */
+bool vector_columns(const Tiling *tiling); /* columns are vectors of the vector loop */
 /* The folded loops from `position` on. */
 void tile_folds(Tiling *tiling, int position);
 
