@@ -2,25 +2,33 @@
  *
  * A convolution with padding reads a copy of its operand that has zeros around it, so that its tiles ask for no bounds. Where
  * all else that touches the operand can do with the middle of that copy, nothing needs to be copied: who made the operand
- * writes there, who reads it reads there, and one stage for each side of the border sets the zeros. A copy that a task of
- * the convolution can make for itself is left: it is how the operand comes into the processor's own cache.
+ * writes there, who reads it reads there, and one stage for each side of the border sets the zeros.
  *
- * In: plans whose kernels have one stage each. The copy is an EACH that loads one element, each index moved by a constant,
- * and stores it. */
+ * That is done twice: before stages are joined, where the copy would be a kernel of its own (one that a task of the
+ * convolution makes for itself is how the operand comes into the processor's own cache), and behind that, where a task makes
+ * both, of which a step's backward part would read one here and the other there.
+ *
+ * The copy is an EACH that loads one element, each index moved by a constant, and stores it. */
 #include "passes/plan/plan_passes.h"
 
 #include <string.h>
 
 typedef struct Borders {
   Plan *plan;
-  int copy; /* the kernel that copies */
+  int kernel, stage; /* of the copy */
   Id inner, outer;
   const Type *inner_type, *outer_type;
   int64_t low[MAX_RANK], high[MAX_RANK]; /* so much is added before and behind, by axis */
   double number;                         /* what stands there */
 } Borders;
 
-static Stage *stage_at(const Plan *plan, int kernel) { return &plan->kernels.items[kernel].stages.items[0]; }
+static Stage *copy_of(const Borders *borders) {
+  return &borders->plan->kernels.items[borders->kernel].stages.items[borders->stage];
+}
+
+static bool is_the_copy(const Borders *borders, int kernel, int stage) {
+  return kernel == borders->kernel && stage == borders->stage;
+}
 
 /* ---- what they are ---- */
 
@@ -52,7 +60,7 @@ static bool is_whole(const Access *access, const Type *own) { return type_equal(
 
 static bool is_copy(Borders *borders) {
   const Plan *plan = borders->plan;
-  const Stage *stage = stage_at(plan, borders->copy);
+  const Stage *stage = copy_of(borders);
   if (stage->kind != STAGE_EACH || stage->scalars.count != 1 || stage->stores.count != 1) return false;
   const Scalar *load = &stage->scalars.items[0];
   const Access *store = &stage->stores.items[0].access;
@@ -97,16 +105,23 @@ static bool stage_can_move(const Borders *borders, const Stage *stage, bool *tou
   return true;
 }
 
+static bool is_plain(const Stage *stage) {
+  return stage->kind == STAGE_EACH || stage->kind == STAGE_FOLD || stage->kind == STAGE_CONTRACT;
+}
+
+/* True if all that touches the operand can do with the copy's middle. */
 static bool all_can_move(const Borders *borders) {
   const Plan *plan = borders->plan;
-  int region = plan->kernels.items[borders->copy].region;
+  int region = plan->kernels.items[borders->kernel].region;
   for (int k = 0; k < plan->kernels.count; k++) {
-    const Stage *stage = stage_at(plan, k);
-    bool touches = false;
-    if (k == borders->copy) continue;
-    if (!stage_can_move(borders, stage, &touches)) return false;
-    bool plain = stage->kind == STAGE_EACH || stage->kind == STAGE_FOLD || stage->kind == STAGE_CONTRACT;
-    if (touches && (!plain || plan->kernels.items[k].region != region)) return false;
+    const Kernel *kernel = &plan->kernels.items[k];
+    for (int s = 0; s < kernel->stages.count; s++) {
+      const Stage *stage = &kernel->stages.items[s];
+      bool touches = false;
+      if (is_the_copy(borders, k, s)) continue;
+      if (!stage_can_move(borders, stage, &touches)) return false;
+      if (touches && (!is_plain(stage) || kernel->region != region)) return false;
+    }
   }
   return true;
 }
@@ -115,13 +130,8 @@ static bool all_can_move(const Borders *borders) {
 static bool readers_stay_alone(const Borders *borders, const TargetCosts *costs) {
   int contractions = 0;
   for (int k = 0; k < borders->plan->kernels.count; k++) {
-    const Stage *stage = stage_at(borders->plan, k);
-    bool reads = false;
-    for (int s = 0; s < stage->scalars.count; s++) {
-      const Scalar *scalar = &stage->scalars.items[s];
-      reads = reads || (scalar->op == SCALAR_LOAD && scalar->access->buffer == borders->outer);
-    }
-    if (!reads || stage->kind != STAGE_CONTRACT) continue;
+    const Stage *stage = &borders->plan->kernels.items[k].stages.items[0];
+    if (stage->kind != STAGE_CONTRACT || !stage_reads(stage, borders->outer)) continue;
     contractions++;
     if (!stage_stays_alone(stage, 1, costs)) return false;
   }
@@ -152,14 +162,21 @@ static void move_stage(const Borders *borders, Stage *stage) {
   }
 }
 
+static void move_all(const Borders *borders) {
+  Plan *plan = borders->plan;
+  for (int k = 0; k < plan->kernels.count; k++) {
+    Kernel *kernel = &plan->kernels.items[k];
+    for (int s = 0; s < kernel->stages.count; s++)
+      if (!is_the_copy(borders, k, s)) move_stage(borders, &kernel->stages.items[s]);
+  }
+}
+
 /* Sets the border before (or behind) the middle along an axis: of what the axes before have left, and of all others. */
-static Kernel side_of(const Borders *borders, int axis, bool behind) {
+static Stage side_of(const Borders *borders, int axis, bool behind) {
   Plan *plan = borders->plan;
   Module *module = plan->module;
-  Kernel side = plan->kernels.items[borders->copy];
-  Stage stage = *stage_at(plan, borders->copy);
+  Stage stage = *copy_of(borders);
   Store store = stage.stores.items[0];
-  memset(&side.stages, 0, sizeof side.stages);
   memset(&stage.scalars, 0, sizeof stage.scalars);
   memset(&stage.stores, 0, sizeof stage.stores);
   for (int k = 0; k <= axis; k++) {
@@ -171,27 +188,41 @@ static Kernel side_of(const Borders *borders, int axis, bool behind) {
   }
   store.value = (int16_t)stage_scalar(plan, &stage, (Scalar){.op = SCALAR_NUMBER, .dtype = F32, .number = borders->number});
   PUSH(module->arena, &stage.stores, store);
-  PUSH(module->arena, &side.stages, stage);
-  for (int k = 0; k < side.ntasks; k++) side.tasks[k] = stage.loops[k];
-  return side;
+  return stage;
 }
 
+/* A side of the border for each call, NULL behind the last; `next` begins at 0. */
+static bool next_side(const Borders *borders, int *next, int *axis, bool *behind) {
+  for (; *next < 2 * borders->outer_type->rank; (*next)++) {
+    *axis = *next / 2, *behind = *next % 2 == 1;
+    if ((*behind ? borders->high[*axis] : borders->low[*axis]) == 0) continue;
+    (*next)++;
+    return true;
+  }
+  return false;
+}
+
+/* ---- before stages are joined ---- */
+
 /* The sides take the copy's place in the list, but before all that touches the middle. */
-static int put_sides(const Borders *borders, int first) {
+static int put_kernels(const Borders *borders, int first) {
   Plan *plan = borders->plan;
+  Arena *arena = plan->module->arena;
   Vec(Kernel) kernels = {0};
   int before = plan->kernels.count;
-  const char *name = plan->kernels.items[borders->copy].name;
+  const Kernel *copy = &plan->kernels.items[borders->kernel];
   for (int k = 0; k < plan->kernels.count; k++) {
-    for (int axis = 0; k == first && axis < borders->outer_type->rank; axis++) {
-      for (int behind = 0; behind < 2; behind++) {
-        if ((behind ? borders->high[axis] : borders->low[axis]) == 0) continue;
-        Kernel side = side_of(borders, axis, behind);
-        side.name = arena_format(plan->module->arena, "%s_%s%d", name, behind ? "behind" : "before", axis);
-        PUSH(plan->module->arena, &kernels, side);
-      }
+    int axis;
+    bool behind;
+    for (int next = 0; k == first && next_side(borders, &next, &axis, &behind);) {
+      Kernel side = *copy;
+      side.name = arena_format(arena, "%s_%s%d", copy->name, behind ? "behind" : "before", axis);
+      memset(&side.stages, 0, sizeof side.stages);
+      PUSH(arena, &side.stages, side_of(borders, axis, behind));
+      for (int t = 0; t < side.ntasks; t++) side.tasks[t] = side.stages.items[0].loops[t];
+      PUSH(arena, &kernels, side);
     }
-    if (k != borders->copy) PUSH(plan->module->arena, &kernels, plan->kernels.items[k]);
+    if (k != borders->kernel) PUSH(arena, &kernels, plan->kernels.items[k]);
   }
   plan->kernels.items = kernels.items;
   plan->kernels.count = kernels.count;
@@ -199,20 +230,71 @@ static int put_sides(const Borders *borders, int first) {
   return kernels.count - before;
 }
 
+static bool kernel_touches(const Kernel *kernel, Id buffer, bool (*touches)(const Stage *stage, Id buffer)) {
+  for (int s = 0; s < kernel->stages.count; s++)
+    if (touches(&kernel->stages.items[s], buffer)) return true;
+  return false;
+}
+
 /* Gives how many kernels are before the next one more than there were. */
 static int try_copy(Plan *plan, int copy, const TargetCosts *costs) {
-  Borders borders = {.plan = plan, .copy = copy};
-  int first = -1;
+  Borders borders = {.plan = plan, .kernel = copy};
+  int first = 0;
   if (!is_copy(&borders) || !readers_stay_alone(&borders, costs) || !all_can_move(&borders)) return 0;
-  for (int k = 0; k < plan->kernels.count; k++) {
-    bool touches = false;
-    stage_can_move(&borders, stage_at(plan, k), &touches);
-    if (touches && first < 0) first = k;
-    if (k != copy) move_stage(&borders, stage_at(plan, k));
-  }
-  return put_sides(&borders, first);
+  while (!kernel_touches(&plan->kernels.items[first], borders.inner, stage_reads) &&
+         !kernel_touches(&plan->kernels.items[first], borders.inner, stage_stores_to))
+    first++;
+  move_all(&borders);
+  return put_kernels(&borders, first);
 }
 
 void plan_borders(Plan *plan, const TargetCosts *costs) {
   for (int k = 0; k < plan->kernels.count; k++) k += try_copy(plan, k, costs);
+}
+
+/* ---- behind that ---- */
+
+/* True if what a kernel's tasks run along has no border. */
+static bool tasks_have_no_border(const Borders *borders) {
+  for (int k = 0; k < borders->plan->kernels.items[borders->kernel].ntasks; k++)
+    if (borders->low[k] > 0 || borders->high[k] > 0) return false;
+  return true;
+}
+
+/* The sides take the copy's place in its kernel. */
+static void put_stages(const Borders *borders) {
+  Arena *arena = borders->plan->module->arena;
+  Kernel *kernel = &borders->plan->kernels.items[borders->kernel];
+  Kernel changed = *kernel;
+  memset(&changed.stages, 0, sizeof changed.stages);
+  for (int s = 0; s < kernel->stages.count; s++) {
+    int axis;
+    bool behind;
+    if (s != borders->stage) PUSH(arena, &changed.stages, kernel->stages.items[s]);
+    for (int next = 0; s == borders->stage && next_side(borders, &next, &axis, &behind);)
+      PUSH(arena, &changed.stages, side_of(borders, axis, behind));
+  }
+  *kernel = changed;
+}
+
+/* True if a kernel other than the copy's touches the buffer. */
+static bool others_touch(const Borders *borders, Id buffer, bool (*touches)(const Stage *stage, Id buffer)) {
+  for (int k = 0; k < borders->plan->kernels.count; k++)
+    if (k != borders->kernel && kernel_touches(&borders->plan->kernels.items[k], buffer, touches)) return true;
+  return false;
+}
+
+static void try_task(Plan *plan, int kernel, int stage) {
+  Borders borders = {.plan = plan, .kernel = kernel, .stage = stage};
+  if (!is_copy(&borders) || !tasks_have_no_border(&borders) || !all_can_move(&borders)) return;
+  if (others_touch(&borders, borders.inner, stage_stores_to)) return;
+  /* A copy that stays with the task may be larger than what is kept; one that is kept too is not. */
+  if (others_touch(&borders, borders.inner, stage_reads) && !others_touch(&borders, borders.outer, stage_reads)) return;
+  move_all(&borders);
+  put_stages(&borders);
+}
+
+void plan_borders_of_tasks(Plan *plan) {
+  for (int k = 0; k < plan->kernels.count; k++)
+    for (int s = 0; s < plan->kernels.items[k].stages.count; s++) try_task(plan, k, s);
 }

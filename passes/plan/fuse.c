@@ -683,4 +683,5 @@ void plan_fuse(Plan *plan, const TargetCosts *target, bool close) {
   if (close) join_close(&fusion);
   join_groups(&fusion);
   rebuild(&fusion, stage_order);
+  if (costs->locals_share) plan_borders_of_tasks(plan);
 }

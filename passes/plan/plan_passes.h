@@ -39,6 +39,8 @@ Plan *plan_lower(const Graph *graph, bool inlined);
 void plan_windows(Plan *plan);
 /* Values that are copied to have a border are made inside it, where the copy would be a kernel of its own. */
 void plan_borders(Plan *plan, const TargetCosts *costs);
+/* The same where a kernel's tasks make both. */
+void plan_borders_of_tasks(Plan *plan);
 /* True if this stage keeps tasks of its own rather than sharing its first `leading` loops with others: these may have too few
  * indices to keep workers busy (one picture, say), and it is so long that waiting between kernels costs nothing beside it. */
 bool stage_stays_alone(const Stage *stage, int leading, const TargetCosts *costs);
