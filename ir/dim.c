@@ -4,8 +4,9 @@
  * resolved. Terms are sorted (higher degree first, the constant last), atoms within a term too, by structure alone, so that
  * the same size reads the same in every module. A normal form exists once in a module: equal sizes are equal pointers.
  *
- * Bounds follow by interval arithmetic, with one refinement that mod and rounding need: c*(a//b), where b divides c, lies
- * within (c/b)*(b - 1) of (c/b)*a. */
+ * Bounds follow by interval arithmetic, with two refinements. Mod and rounding need one: c*(a//b), where b divides c, lies
+ * within (c/b)*(b - 1) of (c/b)*a. Sizes of what was flattened need the other: terms with an atom in common are also
+ * bounded as one product with it. */
 #include "ir/ir.h"
 
 #include <ctype.h>
@@ -105,7 +106,15 @@ static void bound_sum(Dim *sum) {
   }
 }
 
-/* The refinement: with c = q*b, c*(a//b) = q*a - q*r where 0 <= r < b; the rest plus q*a often cancels. */
+/* A term without one of its atoms; skip -1: with all. NULL beyond 64 bits. */
+static const Dim *dim_of_term(Module *module, const DimTerm *term, int skip) {
+  const Dim *product = dim_constant(module, term->coefficient);
+  for (int k = 0; k < term->natoms && product; k++)
+    if (k != skip) product = dim_multiply(module, product, term->atoms[k]);
+  return product;
+}
+
+/* A refinement: with c = q*b, c*(a//b) = q*a - q*r where 0 <= r < b; the rest plus q*a often cancels. */
 static void refine_bounds(Module *module, Dim *sum) {
   for (int k = 0; k < sum->nterms; k++) {
     const DimTerm *term = &sum->terms[k];
@@ -117,15 +126,41 @@ static void refine_bounds(Module *module, Dim *sum) {
     const Dim *other = dim_multiply(module, dim_constant(module, quotient), term->atoms[0]->a);
     for (int j = 0; j < sum->nterms && other; j++) {
       if (j == k) continue;
-      const Dim *factor = dim_constant(module, sum->terms[j].coefficient);
-      for (int i = 0; i < sum->terms[j].natoms && factor; i++) {
-        factor = dim_multiply(module, factor, sum->terms[j].atoms[i]);
-      }
+      const Dim *factor = dim_of_term(module, &sum->terms[j], -1);
       other = factor ? dim_add(module, other, factor) : NULL;
     }
     if (!other) continue;
     sum->low = MAX(sum->low, far_add(other->low, slack > 0 ? -slack : 0));
     sum->high = MIN(sum->high, far_add(other->high, slack < 0 ? -slack : 0));
+  }
+}
+
+static int atom_of_term(const DimTerm *term, const Dim *atom) {
+  for (int k = 0; k < term->natoms; k++)
+    if (term->atoms[k] == atom) return k;
+  return -1;
+}
+
+/* Another: what has an atom in common is bounded as their product, as one: (3*N - 2)*q is not below 0 if neither is. */
+static void factor_bounds(Module *module, Dim *sum, const Dim *atom) {
+  const Dim *factor = dim_constant(module, 0), *rest = factor;
+  for (int k = 0; k < sum->nterms; k++) {
+    int at = atom_of_term(&sum->terms[k], atom);
+    const Dim *part = dim_of_term(module, &sum->terms[k], at), **to = at < 0 ? &rest : &factor;
+    *to = part && *to ? dim_add(module, *to, part) : NULL;
+  }
+  if (!factor || !rest) return;
+  int64_t low = atom->low, high = atom->high;
+  interval_multiply(&low, &high, factor->low, factor->high);
+  sum->low = MAX(sum->low, far_add(low, rest->low));
+  sum->high = MIN(sum->high, far_add(high, rest->high));
+}
+
+static void factor_sum(Module *module, Dim *sum) {
+  for (int k = 0; k < sum->nterms; k++) {
+    const DimTerm *term = &sum->terms[k];
+    for (int j = 0; j < term->natoms && term->natoms > 1; j++)
+      if (j == 0 || term->atoms[j] != term->atoms[j - 1]) factor_bounds(module, sum, term->atoms[j]);
   }
 }
 
@@ -194,7 +229,10 @@ static const Dim *intern_dim(Module *module, const Dim *dim) {
   *slot = own;
   table->count++;
   /* afterwards, since it makes other sizes: the table may move, and this one must be in it */
-  if (own->kind == DIM_SUM) refine_bounds(module, own);
+  if (own->kind == DIM_SUM) {
+    refine_bounds(module, own);
+    factor_sum(module, own);
+  }
   return own;
 }
 

@@ -66,6 +66,11 @@ static void run_fuse(Pipeline *pipeline) {
   }
 }
 
+static void run_save(Pipeline *pipeline) {
+  for (int k = 0; k < pipeline->module->entries.count && !pipeline->options->unfused; k++)
+    plan_save(pipeline->plans[k], costs_of(pipeline));
+}
+
 static void run_panels(Pipeline *pipeline) {
   plans_panels(pipeline->module, pipeline->plans, pipeline->module->entries.count, costs_of(pipeline));
 }

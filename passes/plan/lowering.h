@@ -38,6 +38,7 @@ typedef struct Emission {
 } Emission;
 
 void choose_roots(Lowering *lowering);
+int op_cost(Op op); /* of an elementwise op, in additions */
 /* A concatenation of parts that are one element long, or of such concatenations which have no memory of their own. */
 bool is_stack(const Lowering *lowering, Id id);
 bool has_buffer(const Lowering *lowering, Id id); /* a root, or what has memory anyway: arg, state, an array, a pick */

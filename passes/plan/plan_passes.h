@@ -51,6 +51,8 @@ void plan_fuse(Plan *plan, const TargetCosts *costs, bool close);
 bool stage_expands(const Stage *stage);
 /* What no cache holds and a kernel can make again is not kept for it. */
 void plan_widen(Plan *plan, const TargetCosts *costs);
+/* Of equivalents that later kernels could read, keeps what takes least room. */
+void plan_save(Plan *plan, const TargetCosts *costs);
 /* Chooses which params and states lie in panels, and cuts the loops that run along them. All entries' plans at once. */
 void plans_panels(Module *module, Plan *const *plans, int count, const TargetCosts *costs);
 /* What a stage costs, roughly, for one index of its first `loops` loops, at the bounds of run-time sizes. */
@@ -73,6 +75,8 @@ void plan_pack(Plan *plan, bool shares);
 /* slice.c: the part of a kernel that makes the wanted buffers, and of locals (which are marked too) what these need. Made in
  * this arena; it reads the same buffers and locals. */
 Kernel kernel_slice(const Plan *plan, const Kernel *from, bool *wanted, Arena *arena);
+/* Drops what makes buffers that nobody reads; true if there was any (of which others may be unread now). */
+bool plan_drop_unread(Plan *plan);
 
 /* lives.c. A SCATTER reads what it adds to. */
 bool stage_reads(const Stage *stage, Id buffer);

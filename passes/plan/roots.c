@@ -16,9 +16,9 @@ static const struct {
                 {OP_erf, 16},   {OP_div, 5},  {OP_pow, 40},    {OP_mod, 6},  {OP_floordiv, 5}, {OP_random, 40},
                 {OP_gather, 4}, {OP_view, 0}, {OP_reshape, 0}, {OP_stop, 0}};
 
-static int op_cost(const Node *node) {
+int op_cost(Op op) {
   for (int k = 0; k < COUNT_OF(op_costs); k++) {
-    if (op_costs[k].op == node->op) return op_costs[k].cost;
+    if (op_costs[k].op == op) return op_costs[k].cost;
   }
   return 1;
 }
@@ -142,7 +142,7 @@ static Id *find_stacks(const Lowering *lowering) {
   for (Id id = graph->nodes.count - 1; id > 0; id--) {
     const Node *node = graph_node(graph, id);
     if (!lowering->live[id]) continue;
-    bool passes = !lowering->root[id] && !node->space && (op_cost(node) > 0 || node->op == OP_reshape);
+    bool passes = !lowering->root[id] && !node->space && (op_cost(node->op) > 0 || node->op == OP_reshape);
     Id own = is_stack(lowering, id) && lowering->root[id] ? id : passes && stack[id] ? stack[id] : SEVERAL;
     for (int k = 0; k < node->noperands; k++) {
       Id *of = &stack[node->operands[k]];
@@ -175,7 +175,7 @@ void choose_roots(Lowering *lowering) {
       cost[id] = node->op == OP_constant ? 0 : 1;
       continue;
     }
-    cost[id] = op_cost(node);
+    cost[id] = op_cost(node->op);
     for (int k = 0; k < node->noperands; k++) cost[id] += cost[node->operands[k]];
     bool only_moves = node->op == OP_view || node->op == OP_reshape || node->op == OP_stop;
     bool dear = cost[id] >= DEAR && readers[id] > 1 && !only_moves && !stack[id];

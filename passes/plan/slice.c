@@ -94,3 +94,37 @@ Kernel kernel_slice(const Plan *plan, const Kernel *from, bool *wanted, Arena *a
   for (int k = count - 1; k >= 0; k--) PUSH(arena, &kernel.stages, stages[k]);
   return kernel;
 }
+
+/* Adds what a kernel's stages read, and what they add to. */
+static void mark_read(const Kernel *kernel, bool *read) {
+  for (int s = 0; s < kernel->stages.count; s++) {
+    const Stage *stage = &kernel->stages.items[s];
+    for (int k = 0; k < stage->scalars.count; k++)
+      if (stage->scalars.items[k].op == SCALAR_LOAD) read[stage->scalars.items[k].access->buffer] = true;
+    for (int k = 0; k < stage->stores.count && stage->kind == STAGE_SCATTER; k++)
+      read[stage->stores.items[k].access.buffer] = true;
+  }
+}
+
+static int count_stores(const Kernel *kernel) {
+  int count = 0;
+  for (int s = 0; s < kernel->stages.count; s++) count += kernel->stages.items[s].stores.count;
+  return count;
+}
+
+bool plan_drop_unread(Plan *plan) {
+  Arena *arena = plan->module->arena;
+  bool *wanted = NEW_ARRAY(arena, bool, plan->buffers.count), dropped = false;
+  for (int k = 0; k < plan->kernels.count; k++) mark_read(&plan->kernels.items[k], wanted);
+  for (Id id = 1; id < plan->buffers.count; id++)
+    if (plan->buffers.items[id].memory != MEMORY_ARENA) wanted[id] = true;
+  int kept = 0;
+  for (int k = 0; k < plan->kernels.count; k++) {
+    Kernel kernel = plan->kernels.items[k], rest = kernel_slice(plan, &kernel, wanted, arena);
+    bool less = count_stores(&rest) < count_stores(&kernel);
+    dropped = dropped || less;
+    if (rest.stages.count > 0) plan->kernels.items[kept++] = less ? rest : kernel;
+  }
+  plan->kernels.count = kept;
+  return dropped;
+}

@@ -471,32 +471,6 @@ static bool widen(Widening *own, int index) {
   return true;
 }
 
-static bool is_read(const Plan *plan, Id id) {
-  for (int k = 0; k < plan->kernels.count; k++)
-    for (int s = 0; s < plan->kernels.items[k].stages.count; s++) {
-      const Stage *stage = &plan->kernels.items[k].stages.items[s];
-      for (int j = 0; j < stage->scalars.count; j++)
-        if (stage->scalars.items[j].op == SCALAR_LOAD && stage->scalars.items[j].access->buffer == id) return true;
-    }
-  return false;
-}
-
-/* Stages of arena buffers that nobody reads any more. */
-static bool drop_unread(Plan *plan) {
-  Arena *arena = plan->module->arena;
-  bool *wanted = NEW_ARRAY(arena, bool, plan->buffers.count), dropped = false;
-  for (Id id = 1; id < plan->buffers.count; id++)
-    wanted[id] = plan->buffers.items[id].memory != MEMORY_ARENA || is_read(plan, id);
-  int kept = 0;
-  for (int k = 0; k < plan->kernels.count; k++) {
-    Kernel kernel = plan->kernels.items[k], rest = kernel_slice(plan, &kernel, wanted, arena);
-    dropped = dropped || rest.stages.count < kernel.stages.count;
-    if (rest.stages.count > 0) plan->kernels.items[kept++] = rest.stages.count < kernel.stages.count ? rest : kernel;
-  }
-  plan->kernels.count = kept;
-  return dropped;
-}
-
 void plan_widen(Plan *plan, const TargetCosts *costs) {
   bool any = false;
   if (costs->wide_bytes <= 0) return;
@@ -510,5 +484,5 @@ void plan_widen(Plan *plan, const TargetCosts *costs) {
     any = any || widened;
     arena_free(arena);
   }
-  while (any && drop_unread(plan)) continue;
+  while (any && plan_drop_unread(plan)) continue;
 }

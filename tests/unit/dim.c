@@ -170,6 +170,19 @@ static void bounds_are_tight_for_mod(void **state) {
   arena_free(arena);
 }
 
+/* All elements of [N, 3*N - 2, (N + 1)//3 + 1]: no fewer than with N = 1, though single terms may be below 0. */
+static void products_are_bounded_as_such(void **state) {
+  (void)state;
+  Arena *arena = arena_new();
+  Module *module = small_module(arena);
+  const Dim *n = dim_symbol(module, 0);
+  const Dim *a = dim_offset(module, dim_multiply(module, n, number(module, 3)), -2);
+  const Dim *b = dim_offset(module, dim_floordiv(module, dim_offset(module, n, 1), number(module, 3)), 1);
+  assert_int_equal(dim_multiply(module, a, b)->low, 1);
+  assert_int_equal(dim_multiply(module, n, dim_multiply(module, a, b))->low, 1);
+  arena_free(arena);
+}
+
 static void overflow_gives_null(void **state) {
   (void)state;
   Arena *arena = arena_new();
@@ -194,6 +207,7 @@ int main(void) {
       cmocka_unit_test(normal_form_is_unique),
       cmocka_unit_test(sizes_simplify),
       cmocka_unit_test(bounds_are_tight_for_mod),
+      cmocka_unit_test(products_are_bounded_as_such),
       cmocka_unit_test(overflow_gives_null),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
