@@ -2,8 +2,8 @@
  *
  * A training step's backward part reads, long after, what the forward part made. Often it need not be that value:
  *
- * - What a few cheap operations make of what is kept anyway, at the same point, the later reader makes so (a batchnorm's
- *   output of its input).
+ * - What a few cheap operations make of what is kept anyway, at the same point, the later reader makes so (a value less its
+ *   mean, or times a constant).
  * - What is only compared with a number, always the same, is kept as the answer: a bool (the gradient of relu asks where its
  *   output was above 0).
  *
