@@ -7,7 +7,7 @@ import venv
 
 # environment, packages, workers' modules. PyTorch's is the wheel for processors where the installation knows one.
 ENVIRONMENTS = {
-    "nnc": (["numpy==2.4.6"], ["nnc", "blas", "math"]),
+    "nnc": (["numpy==2.4.6"], ["nnc", "blas", "system_blas", "math"]),
     "torch": (["torch==2.13.0", "numpy==2.4.6", "onnx==1.23.2"], ["torch"]),
     "jax": (["jax==0.10.2", "numpy==2.4.6"], ["jax"]),
     "onnxruntime": (["onnxruntime==1.31.1", "numpy==2.4.6"], ["onnxruntime"]),

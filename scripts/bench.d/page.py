@@ -1,5 +1,6 @@
 """docs/benchmarks.md and its chart, from the rows of docs/benchmarks.json."""
 import html
+import math
 import os
 
 HEAD = """# nnc beside its peers
@@ -59,6 +60,21 @@ def table(rows):
         yield "| " + " | ".join(cells) + " |"
 
 
+def means(rows):
+    """Beside each peer alone: the geometric mean of its times over nnc's, and the least, by threads."""
+    times = {}
+    for row in rows:
+        for name, figures in row["contestants"].items():
+            if is_peer(name) and figures["same"]:
+                key = name.split(" sgemm")[0].split(" cblas")[0], row["threads"]
+                times.setdefault(key, []).append(figures["median"] / row["contestants"]["nnc"]["median"])
+    yield "| beside | threads | products | geometric mean | least |"
+    yield "| --- | --- | --- | --- | --- |"
+    for (name, threads), ratios in sorted(times.items()):
+        mean = math.exp(sum(map(math.log, ratios)) / len(ratios))
+        yield f"| {name} | {threads} | {len(ratios)} | {mean:.2f} | {min(ratios):.2f} |"
+
+
 def everyone(rows):
     yield "| workload | threads | contestant | median (fastest) | first call, s | compared |"
     yield "| --- | --- | --- | --- | --- | --- |"
@@ -93,6 +109,8 @@ def write(folder, store):
         of_kind = [row for row in rows if row["kind"] == kind]
         if of_kind:
             lines += [f"## {title}", "", *table(of_kind), ""]
+        if of_kind and kind == "product":
+            lines += [*means(of_kind), ""]
     lines += ["## All contestants", "", *everyone(rows), "", "## Machine and versions", "",
               f"{store['machine']}. {', '.join(store['versions'])}.", ""]
     lines += ["| threads | FMA peak before, after, GFLOP/s | memory bandwidth before, after, GB/s |", "| --- | --- | --- |"]
