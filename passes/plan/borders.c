@@ -254,14 +254,7 @@ void plan_borders(Plan *plan, const TargetCosts *costs) {
 
 /* ---- behind that ---- */
 
-/* True if what a kernel's tasks run along has no border. */
-static bool tasks_have_no_border(const Borders *borders) {
-  for (int k = 0; k < borders->plan->kernels.items[borders->kernel].ntasks; k++)
-    if (borders->low[k] > 0 || borders->high[k] > 0) return false;
-  return true;
-}
-
-/* The sides take the copy's place in its kernel. */
+/* The sides take the copy's place in its kernel. (No task loop runs along an axis with a border: maker and copy share these.) */
 static void put_stages(const Borders *borders) {
   Arena *arena = borders->plan->module->arena;
   Kernel *kernel = &borders->plan->kernels.items[borders->kernel];
@@ -286,8 +279,7 @@ static bool others_touch(const Borders *borders, Id buffer, bool (*touches)(cons
 
 static void try_task(Plan *plan, int kernel, int stage) {
   Borders borders = {.plan = plan, .kernel = kernel, .stage = stage};
-  if (!is_copy(&borders) || !tasks_have_no_border(&borders) || !all_can_move(&borders)) return;
-  if (others_touch(&borders, borders.inner, stage_stores_to)) return;
+  if (!is_copy(&borders) || !all_can_move(&borders)) return;
   /* A copy that stays with the task may be larger than what is kept; one that is kept too is not. */
   if (others_touch(&borders, borders.inner, stage_reads) && !others_touch(&borders, borders.outer, stage_reads)) return;
   move_all(&borders);
