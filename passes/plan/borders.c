@@ -280,6 +280,7 @@ static bool others_touch(const Borders *borders, Id buffer, bool (*touches)(cons
 static void try_task(Plan *plan, int kernel, int stage) {
   Borders borders = {.plan = plan, .kernel = kernel, .stage = stage};
   if (!is_copy(&borders) || !all_can_move(&borders)) return;
+  if (others_touch(&borders, borders.inner, stage_stores_to)) return;
   /* A copy that stays with the task may be larger than what is kept; one that is kept too is not. */
   if (others_touch(&borders, borders.inner, stage_reads) && !others_touch(&borders, borders.outer, stage_reads)) return;
   move_all(&borders);
