@@ -191,7 +191,7 @@ static Stage side_of(const Borders *borders, int axis, bool behind) {
   return stage;
 }
 
-/* A side of the border for each call, NULL behind the last; `next` begins at 0. */
+/* A side of the border for each call, false behind the last; `next` begins at 0. */
 static bool next_side(const Borders *borders, int *next, int *axis, bool *behind) {
   for (; *next < 2 * borders->outer_type->rank; (*next)++) {
     *axis = *next / 2, *behind = *next % 2 == 1;
@@ -228,12 +228,6 @@ static int put_kernels(const Borders *borders, int first) {
   plan->kernels.count = kernels.count;
   plan->kernels.capacity = kernels.capacity;
   return kernels.count - before;
-}
-
-static bool kernel_touches(const Kernel *kernel, Id buffer, bool (*touches)(const Stage *stage, Id buffer)) {
-  for (int s = 0; s < kernel->stages.count; s++)
-    if (touches(&kernel->stages.items[s], buffer)) return true;
-  return false;
 }
 
 /* Gives how many kernels are before the next one more than there were. */

@@ -21,6 +21,12 @@ bool stage_reads(const Stage *stage, Id buffer) {
   return false;
 }
 
+bool kernel_touches(const Kernel *kernel, Id buffer, bool (*touches)(const Stage *stage, Id buffer)) {
+  for (int s = 0; s < kernel->stages.count; s++)
+    if (touches(&kernel->stages.items[s], buffer)) return true;
+  return false;
+}
+
 /* What is known of a buffer in a range of launches. */
 typedef struct Touch {
   int first, last;  /* -1: not touched */

@@ -75,12 +75,17 @@ void plan_pack(Plan *plan, bool shares);
 /* slice.c: the part of a kernel that makes the wanted buffers, and of locals (which are marked too) what these need. Made in
  * this arena; it reads the same buffers and locals. */
 Kernel kernel_slice(const Plan *plan, const Kernel *from, bool *wanted, Arena *arena);
+/* What of a stage goes to another, whose scalar place[k] is scalar k of the old one. */
+Scalar scalar_moved(Arena *arena, const Scalar *from, const int16_t *place);
+Folder folder_moved(const Folder *from, const int16_t *place);
+Store store_moved(const Store *from, const int16_t *place);
 /* Drops what makes buffers that nobody reads; true if there was any (of which others may be unread now). */
 bool plan_drop_unread(Plan *plan);
 
 /* lives.c. A SCATTER reads what it adds to. */
 bool stage_reads(const Stage *stage, Id buffer);
 bool stage_stores_to(const Stage *stage, Id buffer);
+bool kernel_touches(const Kernel *kernel, Id buffer, bool (*touches)(const Stage *stage, Id buffer)); /* reads, stores to */
 /* Of a plan with launches, from the first that touches a buffer to the last; -1: none does. */
 typedef struct Life {
   int first, last;

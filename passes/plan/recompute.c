@@ -43,12 +43,6 @@ typedef struct Choice {
 
 /* ---- what is known of a plan ---- */
 
-static bool kernel_touches(const Kernel *kernel, Id buffer, bool (*touches)(const Stage *stage, Id buffer)) {
-  for (int k = 0; k < kernel->stages.count; k++)
-    if (touches(&kernel->stages.items[k], buffer)) return true;
-  return false;
-}
-
 static void find_launches(Recompute *own) {
   const Plan *plan = own->plan;
   own->launch_of = NEW_ARRAY(own->arena, int, plan->kernels.count + 1);

@@ -208,12 +208,6 @@ static bool keep_late(const Saving *own, Readings *readings, const bool *can, in
 
 /* ---- changing stages ---- */
 
-static int16_t moved(const int16_t *place, int16_t scalar) { return scalar < 0 ? scalar : place[scalar]; }
-
-static void move_indices(Access *access, const int16_t *place) {
-  for (int axis = 0; axis < access->map.naxes; axis++) access->index[axis] = moved(place, access->index[axis]);
-}
-
 /* A reader's stage that is being rebuilt. */
 typedef struct Rebuilding {
   const Saving *own;
@@ -239,26 +233,11 @@ static Stage rebuilt(const Saving *own, int kernel, const Stage *old, Id answer)
     if (old->kind != STAGE_EACH && k == old->after) stage.after = stage.scalars.count;
     place[k] = (int16_t)(answer ? load_instead(&rebuilding, &stage, k) : make_instead(&rebuilding, &stage, k));
     if (place[k] >= 0) continue;
-    Scalar scalar = old->scalars.items[k];
-    scalar.a = moved(place, scalar.a), scalar.b = moved(place, scalar.b), scalar.c = moved(place, scalar.c);
-    if (scalar_has_access(scalar.op)) {
-      scalar.access = arena_copy(arena, scalar.access, sizeof *scalar.access);
-      move_indices(scalar.access, place);
-    }
-    place[k] = (int16_t)stage_scalar(own->plan, &stage, scalar);
+    place[k] = (int16_t)stage_scalar(own->plan, &stage, scalar_moved(arena, &old->scalars.items[k], place));
   }
   if (old->kind == STAGE_EACH || old->after == old->scalars.count) stage.after = stage.scalars.count;
-  for (int k = 0; k < old->folders.count; k++) {
-    Folder folder = old->folders.items[k];
-    folder.value = moved(place, folder.value), folder.when = moved(place, folder.when);
-    PUSH(arena, &stage.folders, folder);
-  }
-  for (int k = 0; k < old->stores.count; k++) {
-    Store store = old->stores.items[k];
-    store.value = moved(place, store.value);
-    move_indices(&store.access, place);
-    PUSH(arena, &stage.stores, store);
-  }
+  for (int k = 0; k < old->folders.count; k++) PUSH(arena, &stage.folders, folder_moved(&old->folders.items[k], place));
+  for (int k = 0; k < old->stores.count; k++) PUSH(arena, &stage.stores, store_moved(&old->stores.items[k], place));
   return stage;
 }
 

@@ -29,8 +29,28 @@ static void mark_scalars(const Stage *stage, const Stage *kept, bool *needed) {
 
 static int16_t moved(const int16_t *place, int16_t scalar) { return scalar < 0 ? scalar : place[scalar]; }
 
-static void move_indices(Access *access, const int16_t *place) {
-  for (int axis = 0; axis < access->map.naxes; axis++) access->index[axis] = moved(place, access->index[axis]);
+Scalar scalar_moved(Arena *arena, const Scalar *from, const int16_t *place) {
+  Scalar scalar = *from;
+  scalar.a = moved(place, scalar.a), scalar.b = moved(place, scalar.b), scalar.c = moved(place, scalar.c);
+  if (!scalar.access) return scalar;
+  scalar.access = arena_copy(arena, scalar.access, sizeof *scalar.access);
+  for (int axis = 0; axis < scalar.access->map.naxes; axis++)
+    scalar.access->index[axis] = moved(place, scalar.access->index[axis]);
+  return scalar;
+}
+
+Folder folder_moved(const Folder *from, const int16_t *place) {
+  Folder folder = *from;
+  folder.value = moved(place, folder.value), folder.when = moved(place, folder.when);
+  return folder;
+}
+
+Store store_moved(const Store *from, const int16_t *place) {
+  Store store = *from;
+  store.value = moved(place, store.value);
+  for (int axis = 0; axis < store.access.map.naxes; axis++)
+    store.access.index[axis] = moved(place, store.access.index[axis]);
+  return store;
 }
 
 static void keep_scalars(Arena *arena, Stage *stage, const Stage *from) {
@@ -40,25 +60,13 @@ static void keep_scalars(Arena *arena, Stage *stage, const Stage *from) {
   for (int k = 0; k < from->scalars.count; k++) {
     if (k == from->after) stage->after = stage->scalars.count;
     if (!needed[k]) continue;
-    Scalar scalar = from->scalars.items[k];
-    scalar.a = moved(place, scalar.a), scalar.b = moved(place, scalar.b), scalar.c = moved(place, scalar.c);
-    if (scalar.access) {
-      scalar.access = arena_copy(arena, scalar.access, sizeof *scalar.access);
-      move_indices(scalar.access, place);
-    }
+    Scalar scalar = scalar_moved(arena, &from->scalars.items[k], place);
     place[k] = (int16_t)stage->scalars.count;
     PUSH(arena, &stage->scalars, scalar);
   }
   if (from->after == from->scalars.count) stage->after = stage->scalars.count;
-  for (int k = 0; k < stage->stores.count; k++) {
-    stage->stores.items[k].value = moved(place, stage->stores.items[k].value);
-    move_indices(&stage->stores.items[k].access, place);
-  }
-  for (int k = 0; k < from->folders.count; k++) {
-    Folder folder = from->folders.items[k];
-    folder.value = moved(place, folder.value), folder.when = moved(place, folder.when);
-    PUSH(arena, &stage->folders, folder);
-  }
+  for (int k = 0; k < stage->stores.count; k++) stage->stores.items[k] = store_moved(&stage->stores.items[k], place);
+  for (int k = 0; k < from->folders.count; k++) PUSH(arena, &stage->folders, folder_moved(&from->folders.items[k], place));
 }
 
 /* The stage with the stores to wanted buffers alone; false if there are none. */
