@@ -317,13 +317,15 @@ static void make_room(Plan *plan, int64_t bound) {
 /* No packing ends below what lives at once; where one ends above, as much more is made again. */
 void plan_recompute(Plan *plan, int64_t bytes) {
   enum { TRIES = 8 };
-  int64_t scratch = scratch_of(plan);
+  int64_t scratch = scratch_of(plan), least = scratch;
   plan->again = (Again){.before = scratch, .needs = scratch};
   int64_t bound = bytes - round_up(plan->local_bytes, 64);
   for (int k = 0; k < TRIES && plan->again.needs > bytes; k++) {
     make_room(plan, bound);
     plan->again.needs = scratch_of(plan);
     bound -= plan->again.needs - bytes;
+    least = MIN(least, plan->again.needs);
   }
   plan->again.fits = plan->again.needs <= bytes;
+  if (!plan->again.fits) plan->again.needs = least;
 }
