@@ -156,8 +156,12 @@ static void factor_bounds(Module *module, Dim *sum, const Dim *atom) {
   sum->high = MIN(sum->high, far_add(high, rest->high));
 }
 
+/* Factors are sums too: of many terms there would be more of these than anyone can wait for. */
 static void factor_sum(Module *module, Dim *sum) {
-  for (int k = 0; k < sum->nterms; k++) {
+  enum { MOST_TERMS = 8, MOST_ATOMS = 4 };
+  bool small = sum->nterms <= MOST_TERMS;
+  for (int k = 0; k < sum->nterms && small; k++) small = sum->terms[k].natoms <= MOST_ATOMS;
+  for (int k = 0; k < sum->nterms && small; k++) {
     const DimTerm *term = &sum->terms[k];
     for (int j = 0; j < term->natoms && term->natoms > 1; j++)
       if (j == 0 || term->atoms[j] != term->atoms[j - 1]) factor_bounds(module, sum, term->atoms[j]);
