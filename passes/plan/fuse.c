@@ -683,5 +683,6 @@ void plan_fuse(Plan *plan, const TargetCosts *target, bool close) {
   if (close) join_close(&fusion);
   join_groups(&fusion);
   rebuild(&fusion, stage_order);
+  /* Where stages of a task wait for each other's threads, four sides are more waiting than one copy. */
   if (costs->locals_share) plan_borders_of_tasks(plan);
 }
