@@ -100,9 +100,14 @@ LLVMValueRef emit_exp(Emitter *e, LLVMValueRef x) {
   return scaled(e, emit_fma(e, slope, r, number(x, 1)), n, power);
 }
 
-/* part * (e^x - 1) for |x| below 80 and a power of two, relatively right near 0 too: 2^n (e^r - 1) + (2^n - 1). Where n is not
- * 0, what ln 2 loses by being one float is small beside the result. */
-static LLVMValueRef expm1_small(Emitter *e, LLVMValueRef x, float part) {
+/* e^x - 1 by parts, for |x| below 80: 2^n (e^r - 1) + (2^n - 1). Where n is not 0, what ln 2 loses by being one float is small
+ * beside the result. */
+typedef struct Expm1 {
+  LLVMValueRef scale, near; /* part * 2^n, e^r - 1 */
+} Expm1;
+
+/* Times `part`, a power of two. */
+static Expm1 expm1_parts(Emitter *e, LLVMValueRef x, float part) {
   static const double tail[] = {0.4999999701976776, 0.1666654646396637, 0.04166743531823158, 0.00836626160889864,
                                 0.0013870656257495284};
   LLVMValueRef power, n = nearest(e, x, number(x, 1.4426950408889634), &power);
@@ -112,7 +117,13 @@ static LLVMValueRef expm1_small(Emitter *e, LLVMValueRef x, float part) {
   int exponent;
   frexpf(part, &exponent);
   scale = float_of(e, LLVMBuildAdd(e->builder, scale, whole(power, (int64_t)(exponent + 126) << 23), ""));
-  return emit_fma(e, scale, near, sub(e, scale, number(x, (double)part)));
+  return (Expm1){scale, near};
+}
+
+/* The parts together, and something more. */
+static LLVMValueRef expm1_plus(Emitter *e, const Expm1 *parts, double more) {
+  LLVMValueRef scale = parts->scale, rest = add(e, scale, number(scale, more));
+  return emit_fma(e, scale, parts->near, rest);
 }
 
 /* ---- log ---- */
@@ -143,15 +154,14 @@ LLVMValueRef emit_log(Emitter *e, LLVMValueRef x) {
 
 /* ---- tanh, erf: by what e^x - 1 is, for |x|; then the sign ---- */
 
-/* y = h / (h + 1) of h = (e^(2 |x|) - 1) / 2. Near 0 that loses more than a last place to the rounding of sum and quotient;
- * there it is h less a small part, h * y. */
+/* (E - 1) / (E + 1) of E = e^(-2 |x|), both halved. That E is at most 1 keeps the sum's rounding small where the result is:
+ * e^(2 |x|) would want a correction there. */
 LLVMValueRef emit_tanh(Emitter *e, LLVMValueRef x) {
   LLVMValueRef size = absolute(e, x), twice = add(e, size, size);
   twice = choose(e, compare(e, LLVMRealOGT, twice, number(x, 20)), number(x, 20), twice);
-  LLVMValueRef half = expm1_small(e, twice, 0.5F);
-  LLVMValueRef far = LLVMBuildFDiv(e->builder, half, add(e, half, number(x, 1)), "");
-  LLVMValueRef near = emit_fma(e, LLVMBuildFNeg(e->builder, half, ""), far, half);
-  return signed_as(e, choose(e, compare(e, LLVMRealOLT, size, number(x, 0.35)), near, far), x);
+  Expm1 parts = expm1_parts(e, LLVMBuildFNeg(e->builder, twice, ""), 0.5F);
+  LLVMValueRef less = expm1_plus(e, &parts, -0.5), more = expm1_plus(e, &parts, 0.5);
+  return signed_as(e, LLVMBuildFDiv(e->builder, less, more, ""), x);
 }
 
 /* 1 - e^(-u), where u = t + t P(t) is -log(1 - erf t). From 4 on it is 1. */
@@ -162,7 +172,8 @@ LLVMValueRef emit_erf(Emitter *e, LLVMValueRef x) {
   LLVMValueRef size = absolute(e, x);
   LLVMValueRef t = choose(e, compare(e, LLVMRealOGT, size, number(x, 4)), number(x, 4), size);
   LLVMValueRef u = emit_fma(e, POLYNOMIAL(e, t, slope), t, t);
-  return signed_as(e, expm1_small(e, LLVMBuildFNeg(e->builder, u, ""), 1), x);
+  Expm1 parts = expm1_parts(e, LLVMBuildFNeg(e->builder, u, ""), 1);
+  return signed_as(e, expm1_plus(e, &parts, -1), x);
 }
 
 /* ---- sin, cos ---- */

@@ -15,7 +15,7 @@ def variants(row):
 
 def build(row, variant, data):
     x = data.arrays["x"]
-    y = numpy.zeros(x.shape, numpy.float32)
+    y = worker.at_page(numpy.zeros(x.shape, numpy.float32))
     function = getattr(library, "vector_" + row["entry"])
     arguments = [x.ctypes.data_as(ctypes.c_void_p), y.ctypes.data_as(ctypes.c_void_p), ctypes.c_int(x.size)]
     return lambda: function(*arguments), lambda: {"result": y}

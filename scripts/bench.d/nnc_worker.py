@@ -35,7 +35,7 @@ def build(row, variant, data):
         given.append(numpy.array([row["lr"]], numpy.float32))
     for index, values in enumerate(given):
         driver.bench_parameter(index, values.ctypes.data_as(ctypes.c_void_p))
-    result = numpy.zeros(row["result"], numpy.float32)
+    result = worker.place_of(row)(numpy.zeros(row["result"], numpy.float32))
     driver.bench_result(0, result.ctypes.data_as(ctypes.c_void_p))
 
     def outcome():

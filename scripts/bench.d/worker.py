@@ -38,11 +38,30 @@ def burst(call, seconds, least=3):
     return taken
 
 
+PAGE = 4096
+
+
+def at_page(values):
+    """A copy that begins a page. What is read 64 bytes before what is written, modulo a page, waits for it on many
+    processors: the same code takes a third longer, where chance places its arrays so."""
+    memory = numpy.empty(values.nbytes + PAGE, numpy.uint8)
+    start = -memory.ctypes.data % PAGE
+    placed = memory[start:start + values.nbytes].view(values.dtype).reshape(values.shape)
+    placed[...] = values
+    return placed
+
+
+def place_of(row):
+    """What is done to arrays that one loop goes through: vector math."""
+    return at_page if row["kind"] == "math" else numpy.ascontiguousarray
+
+
 class Data:
     """What goes in: arrays of the row, weights by canonical name, a folder for files."""
 
     def __init__(self, request):
-        self.arrays = dict(numpy.load(request["data"]))
+        place = place_of(request["row"])
+        self.arrays = {name: place(values) for name, values in numpy.load(request["data"]).items()}
         tensors = read_safetensors(request["weights"]) if request["weights"] else {}
         # Not the optimizer's state, which starts at zero.
         self.weights = {name: tensors[name] for name in tensors if name.rsplit(".", 1)[0] in request["row"]["modules"]}
