@@ -13,7 +13,11 @@
 #include <string.h>
 
 extern const nn_model MODEL;
-enum { MOST = 64, CALLS = 3 };
+enum { MOST = 64 };
+
+#ifndef CALLS /* of each entry: the first by nn_pool, the others by halves, where AddressSanitizer has nothing more to see */
+#define CALLS 3
+#endif
 
 static uint32_t draw(void) {
   static uint64_t state = 1;
@@ -119,9 +123,9 @@ int main(int argc, char **argv) {
   int failed = 0;
   nn_pool *pool = nn_pool_new(2);
   int shifts[] = {0, 1};
-  const nn_run runs[CALLS] = {{nn_pool_parallel_for, pool, nn_pool_workers(pool), NULL, NULL},
-                              {by_halves, &shifts[0], 2, NULL, NULL},
-                              {by_halves, &shifts[1], 2, NULL, NULL}};
+  const nn_run runs[3] = {{nn_pool_parallel_for, pool, nn_pool_workers(pool), NULL, NULL},
+                          {by_halves, &shifts[0], 2, NULL, NULL},
+                          {by_halves, &shifts[1], 2, NULL, NULL}};
   void *state = aligned(MODEL.state_bytes, MODEL.align);
   if (MODEL.ndims > MOST || MODEL.init(state, 0) != NN_OK) return 3;
   for (int e = 0; e < MODEL.nentries; e++) {
