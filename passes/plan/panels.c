@@ -276,6 +276,29 @@ static uint32_t loops_to_cut(const Panels *panels, const Stage *stage) {
   return loops;
 }
 
+/* The loop through the panels of all that the stage stores; -1: it stores more than that. */
+static int loop_of_panels(const Panels *panels, const Stage *stage) {
+  int loop = -1;
+  for (int k = 0; k < stage->stores.count; k++) {
+    const Access *access = &stage->stores.items[k].access;
+    const Axis *panel = &access->map.axis[0];
+    if (!is_chosen(panels, access) || panel->nterms != 1 || (k > 0 && panel->dim[0] != loop)) return -1;
+    loop = panel->dim[0];
+  }
+  return loop;
+}
+
+/* An elementwise kernel may go through its points in any order. One panel after another is that of memory: what it writes to
+ * several places of each, a picture's transformed kernel say, are lines that follow one another. */
+static void go_by_panels(const Panels *panels, Plan *plan, Kernel *kernel) {
+  Stage *stage = &kernel->stages.items[0];
+  int place[MAX_LOOPS], loop = loop_of_panels(panels, stage);
+  if (kernel->stages.count > 1 || stage->kind != STAGE_EACH || kernel->ntasks < stage->nloops || loop <= 0) return;
+  for (int k = 0; k < MAX_LOOPS; k++) place[k] = k < loop ? k + 1 : k == loop ? 0 : k;
+  *stage = stage_reordered(plan, stage, place);
+  memcpy(kernel->tasks, stage->loops, sizeof kernel->tasks);
+}
+
 static void cut_kernel(const Panels *panels, Plan *plan, Kernel *kernel) {
   uint32_t shared = 0, tasks = (1u << kernel->ntasks) - 1;
   int ntasks = kernel->ntasks, panel = panels->costs->panel;
@@ -298,6 +321,7 @@ static void cut_kernel(const Panels *panels, Plan *plan, Kernel *kernel) {
     cut_loops(plan->module, kernel->tasks, kernel->ntasks, loop, panel);
     kernel->ntasks++;
   }
+  go_by_panels(panels, plan, kernel);
 }
 
 static void cut_plan(const Panels *panels, Plan *plan) {

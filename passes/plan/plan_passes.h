@@ -49,6 +49,8 @@ bool stage_stays_alone(const Stage *stage, int leading, const TargetCosts *costs
 void plan_fuse(Plan *plan, const TargetCosts *costs, bool close);
 /* wide.c. What it makes is many times larger than what it reads. */
 bool stage_expands(const Stage *stage);
+/* The stage with its loops in another order, and the same folders: place[k] is what loop k becomes. */
+Stage stage_reordered(Plan *plan, const Stage *stage, const int *place);
 /* What no cache holds and a kernel can make again is not kept for it. */
 void plan_widen(Plan *plan, const TargetCosts *costs);
 /* Of equivalents that later kernels could read, keeps what takes least room. */

@@ -146,7 +146,6 @@ static bool list_cone(const Widening *own, Id id, int region, Id *cone, int *cou
 
 /* ---- loops in another order ---- */
 
-/* place[k]: what loop k becomes. */
 static Access renumbered(const Access *access, const int *place) {
   Access own = *access;
   for (int k = 0; k < own.map.naxes; k++) {
@@ -156,7 +155,7 @@ static Access renumbered(const Access *access, const int *place) {
   return own;
 }
 
-static Stage reordered(Plan *plan, const Stage *stage, const int *place) {
+Stage stage_reordered(Plan *plan, const Stage *stage, const int *place) {
   Arena *arena = plan->module->arena;
   Stage own = *stage;
   memset(&own.scalars, 0, sizeof own.scalars);
@@ -301,7 +300,7 @@ static Stage made_again(const Widening *own, Id id, const Id *renamed, const Tur
   int place[MAX_LOOPS];
   for (int k = 0; k < MAX_LOOPS; k++) place[k] = k;
   for (int k = 0; k < turn->rank; k++) place[turn->order[k]] = k;
-  Stage stage = reordered(plan, &slice.stages.items[0], place);
+  Stage stage = stage_reordered(plan, &slice.stages.items[0], place);
   stage.folders = (__typeof__(stage.folders)){0};
   for (int k = 0; k < slice.stages.items[0].folders.count; k++)
     PUSH(plan->module->arena, &stage.folders, slice.stages.items[0].folders.items[k]);
@@ -455,7 +454,7 @@ static bool widen(Widening *own, int index) {
     PUSH(arena, &made.stages, stage);
   }
   for (int s = 0; s < kernel.stages.count; s++) {
-    Stage stage = reordered(plan, &kernel.stages.items[s], turn.place);
+    Stage stage = stage_reordered(plan, &kernel.stages.items[s], turn.place);
     redirect(plan, &kernel.stages.items[s], &stage, false, renamed, &turn);
     PUSH(arena, &made.stages, stage);
   }
