@@ -9,8 +9,8 @@ import struct
 import subprocess
 import time
 
-ORDER = ["digits", "mnist", "models", "programs", "bits", "speed", "tries", "launches", "memory", "threads", "compile", "nvrtc", "run",
-         "depth", "object", "build", "compilers"]
+ORDER = ["digits", "mnist", "models", "programs", "bits", "speed", "tries", "launches", "memory", "threads", "cliffs", "compile",
+         "nvrtc", "run", "depth", "object", "build", "compilers"]
 PROGRAMS = ["perceptron", "linreg", "lenet", "resnet18", "sentiment", "gan"]
 
 Row = collections.namedtuple("Row", "mark wanted measured met")

@@ -1,7 +1,18 @@
 """What a compiled object asks for and gives: names, and memory at run time."""
 import os
+import re
 import subprocess
 import common
+
+
+def shipped(bench, linked):
+    """What comes into a program with the object, and what else a shared object needs."""
+    shared = bench.shared(f"{bench.own}/mlp.nn", "mlp_shipped")
+    size = sum(int(word) for word in bench.run("size", linked).splitlines()[1].split()[:3])
+    needed = re.findall(r"NEEDED.*\[(.*)\]", bench.run("readelf", "-d", shared))
+    return common.Row("mlp.o: what it adds to a program, weights aside", "<= 32 KB, libc alone",
+                      f"{size:,} bytes; as a shared object a file of {os.path.getsize(shared):,}, which needs {', '.join(needed)}",
+                      size <= 32 << 10 and needed == ["libc.so.6"])
 
 
 def run(bench):
@@ -17,6 +28,7 @@ def run(bench):
                          f"exports {', '.join(defined)}; undefined: {', '.join(undefined) or 'none'}", good)
     out = os.path.join(bench.work, "mlp.o")
     bench.compiler(f"{bench.own}/mlp.nn", "-o", out)
+    yield shipped(bench, out)
     program = os.path.join(bench.work, "allocations")
     bench.run("cc", "-std=c11", "-O1", "-Wall", "-Werror", "-I", bench.work, f"{bench.own}/allocations.c", out, "-o", program)
     done = subprocess.run([program], capture_output=True, text=True)
