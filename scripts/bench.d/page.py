@@ -61,7 +61,7 @@ def table(rows):
 
 
 def means(rows):
-    """Beside each peer alone: the geometric mean of its times over nnc's, the least, and the mean at the whole peak, by threads."""
+    """Beside each peer alone, by threads: the geometric mean of its times over nnc's, the least, the mean at the whole peak."""
     times = {}
     for row in rows:
         floor = row["flops"] / row["peak"]
@@ -116,7 +116,7 @@ def write(folder, store):
         if of_kind and kind == "product":
             lines += [*means(of_kind), ""]
         if of_kind and kind == "math":
-            lines += ["All arrays begin pages: what is read 64 bytes before what is written, modulo a page, waits for it.", ""]
+            lines += ["All arrays begin pages: loads of what lies 64 bytes before what is written, modulo a page, would wait.", ""]
     lines += ["## All contestants", "", *everyone(rows), "", "## Machine and versions", "",
               f"{store['machine']}. {', '.join(store['versions'])}.", ""]
     lines += ["| threads | FMA peak before, after, GFLOP/s | memory bandwidth before, after, GB/s |", "| --- | --- | --- |"]

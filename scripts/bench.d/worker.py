@@ -42,8 +42,8 @@ PAGE = 4096
 
 
 def at_page(values):
-    """A copy that begins a page. What is read 64 bytes before what is written, modulo a page, waits for it on many
-    processors: the same code takes a third longer, where chance places its arrays so."""
+    """A copy that begins a page. Where what is read lies 64 bytes before what is written, by the last 12 bits of addresses,
+    loads wait for stores: the same code takes a third longer, as chance places its arrays."""
     memory = numpy.empty(values.nbytes + PAGE, numpy.uint8)
     start = -memory.ctypes.data % PAGE
     placed = memory[start:start + values.nbytes].view(values.dtype).reshape(values.shape)
