@@ -12,6 +12,7 @@
  * as well. That loop, o, becomes two, o1 and o0, with 64 * o1 + o0 in o's place in all maps; the buffer's own index (.., o)
  * becomes (o1, .., o0). What comes after sees an ordinary buffer of one more axis. A buffer that one kernel alone uses stays
  * as it is, for its parts can stay with the tasks.
+ * An elementwise kernel that makes panels alone goes through them in memory's order.
  *
  * Narrow weights gain nothing by it (`scripts/marks tries` puts those of an mlp of 128 columns into panels), so the target
  * says from how many rows and columns on it is done. */
