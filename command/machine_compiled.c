@@ -197,7 +197,6 @@ static Machine *machine_of_model(Arena *arena, const nn_model *model, int thread
   own->pool = nn_pool_new(threads);
   machine->workers = own->pool ? nn_pool_workers(own->pool) : 1;
   own->state = memory_new(machine, model->state_bytes, failure);
-  if (own->state && model->device == NN_HOST) memset(own->state, 0, model->state_bytes);
   if (own->state) return machine;
   nn_pool_free(own->pool);
   return NULL;

@@ -57,32 +57,40 @@ Type symbol_stored(Module *module, const Symbol *symbol) {
   return symbol->panel ? type_in_panels(module, &stored, symbol->panel) : stored;
 }
 
-/* The last axis in memory, cut: its place within a panel keeps the factor, the panel's number gets another. */
-static void cut_factor(StoredFactor *inner, StoredFactor *outer, int panel, int64_t elements) {
-  *outer = *inner;
-  outer->divisor *= panel;
-  outer->stride = elements / (outer->modulus / outer->divisor);
-  inner->modulus = inner->divisor * panel;
+/* Elements that lie apart by one stride although their axes differ, as those of a kernel's rows and columns, need one
+ * factor; an axis of size 1 needs none. Factors are added from the innermost axis of the canonical order on. */
+static int add_factor(StoredFactor *factors, int count, StoredFactor next) {
+  if (next.modulus == next.divisor) return count;
+  StoredFactor *last = count > 0 ? &factors[count - 1] : NULL;
+  if (last && last->stride * (last->modulus / last->divisor) == next.stride) {
+    last->modulus = next.modulus;
+    return count;
+  }
+  factors[count] = next;
+  return count + 1;
 }
 
 int symbol_factors(const Symbol *symbol, StoredFactor *factors) {
-  int rank = symbol->type.rank, last = -1;
-  int64_t inner = 1, stride = 1;
-  for (int axis = rank - 1; axis >= 0; axis--) {
-    factors[axis].divisor = inner;
-    inner *= symbol->type.size[axis]->value;
-    factors[axis].modulus = inner;
-  }
+  int rank = symbol->type.rank, count = 0, cut = -1;
+  int64_t strides[MAX_RANK], stride = 1, divisor = 1;
   for (int k = rank - 1; k >= 0; k--) {
     int axis = symbol->reordered ? symbol->order[k] : k;
-    if (last < 0) last = axis;
-    bool cut = symbol->panel && axis == last;
-    factors[axis].stride = stride;
-    stride *= cut ? symbol->panel : symbol->type.size[axis]->value;
+    strides[axis] = stride;
+    if (symbol->panel && k == rank - 1) cut = axis;
+    stride *= axis == cut ? symbol->panel : symbol->type.size[axis]->value;
   }
-  if (symbol->panel == 0) return rank;
-  cut_factor(&factors[last], &factors[rank], symbol->panel, inner);
-  return rank + 1;
+  for (int axis = rank - 1; axis >= 0; axis--) {
+    int64_t size = symbol->type.size[axis]->value, whole = divisor * size;
+    if (axis == cut) { /* the place within a panel, and the panel's number */
+      int64_t within = divisor * symbol->panel;
+      count = add_factor(factors, count, (StoredFactor){within, divisor, strides[axis]});
+      count = add_factor(factors, count, (StoredFactor){whole, within, stride});
+    } else {
+      count = add_factor(factors, count, (StoredFactor){whole, divisor, strides[axis]});
+    }
+    divisor = whole;
+  }
+  return count;
 }
 
 int64_t stored_place(const StoredFactor *factors, int count, int64_t index) {

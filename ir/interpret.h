@@ -28,6 +28,14 @@ void initialise(const Symbol *symbol, uint64_t seed, Array *array);
 void philox(uint32_t counter[2], uint32_t key);
 uint32_t random_key(uint32_t stream, uint32_t key);
 #define RANDOM_KEY_WORD 0x6E6E6373u /* second counter word of random_key, which no element's index reaches */
+/* What ir/random.c and the code that is emitted for initial values compute -2 log u and cos(2 pi v) with. */
+#define NORMAL_ONE 0x3FF0000000000000u       /* the bits of 1 */
+#define NORMAL_ROOT_HALF 0x3FE6A09E667F3BCDu /* of sqrt(1/2) */
+#define NORMAL_MANTISSA 0xFFFFFFFFFFFFFu
+#define NORMAL_TWO_LOG -1.3862943611198906 /* -2 log 2 */
+enum { NORMAL_LOG_TERMS = 8, NORMAL_SINE_TERMS = 9 };
+extern const double normal_log[NORMAL_LOG_TERMS];   /* -2 log((1 + s) / (1 - s)) = s * (sum of these * s^2k) */
+extern const double normal_sine[NORMAL_SINE_TERMS]; /* sin(z pi / 2) = z * (sum of these * z^2k) */
 /* Uniform in [0, 1) with 24 bits, for logical element `index` of a random node whose keys folded into `key`. */
 float random_uniform(uint32_t key, uint64_t index);
 

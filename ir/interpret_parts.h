@@ -111,5 +111,6 @@ void fold_reader(Frame *frame, const Reader *reader, Op op, Kind kind, int nresu
                  const int *folded_dims, void *result);
 
 void random_fill(uint32_t key, uint64_t start, float *values, int64_t count);
+void random_normals(uint32_t key, double deviation, float *values, int64_t count); /* elements 0 and on */
 
 #endif

@@ -239,7 +239,8 @@ Type symbol_stored(Module *module, const Symbol *symbol); /* its type as it lies
 Type type_in_panels(Module *module, const Type *type, int panel);
 enum { MAX_FACTORS = MAX_RANK + 1 };
 /* Element `index` of the canonical, row-major order lies at the sum of (index % modulus) / divisor * stride over these
- * factors, one for each axis and one more for panels. Gives their number. */
+ * factors: no more than one for each axis and one for panels, the fastest first, whose divisor is 1. Each one's modulus is
+ * the next one's divisor. Gives their number. */
 typedef struct StoredFactor {
   int64_t modulus, divisor, stride;
 } StoredFactor;

@@ -2,8 +2,8 @@
  * "Parallel random numbers: as easy as 1, 2, 3", 2011), and the initial values of params and states drawn with it.
  *
  * All of it gives the same bits on every machine: integers, and IEEE + - * / sqrt in a fixed order, without libm and without
- * contraction (-ffp-contract=off). Emitted code has twins of random_key, random_uniform and standard_normal: whoever changes
- * a constant here changes it there. */
+ * contraction (-ffp-contract=off). Emitted code has twins of random_key, random_uniform and standard_normal, operation for
+ * operation (codegen/cpu/draw.c). */
 #if defined(__GNUC__) && !defined(__clang__)
 #pragma GCC optimize("O3")
 #endif
@@ -43,34 +43,37 @@ KERNEL void random_fill(uint32_t key, uint64_t start, float *values, int64_t cou
   for (int64_t i = 0; i < count; i++) values[i] = uniform(key, start + (uint64_t)i);
 }
 
-/* A standard normal number by Box and Muller: sqrt(-2 log u) cos(2 pi v), u in (0, 1] and v in [0, 1) from the two words of
- * the block at `index`. log: u = 2^exponent * m, m in [sqrt(1/2), sqrt(2)), log m = 2 atanh((m - 1) / (m + 1)) by its
- * series. cos: v less its nearest quarter leaves an angle in [-pi/4, pi/4], whose Taylor series of cos or sin is taken. */
-static double standard_normal(uint32_t key, uint64_t index) {
-  uint32_t word[2] = {(uint32_t)index, (uint32_t)(index >> 32)};
-  philox(word, key);
-  double u = ((double)word[0] + 1.0) * 0x1p-32, v = (double)word[1] * 0x1p-32;
+const double normal_log[NORMAL_LOG_TERMS] = {-4.0,       -4.0 / 3.0,  -4.0 / 5.0,  -4.0 / 7.0,
+                                             -4.0 / 9.0, -4.0 / 11.0, -4.0 / 13.0, -4.0 / 15.0};
+const double normal_sine[NORMAL_SINE_TERMS] = {1.5707963267948966,    -0.6459640975062463,    0.07969262624616705,
+                                               -0.004681754135318688, 0.00016044118478735983, -3.598843235212085e-6,
+                                               5.692172921967927e-8,  -6.688035109811468e-10, 6.0669357311061955e-12};
 
+/* A standard normal number by Box and Muller: sqrt(-2 log u) cos(2 pi v), u in (0, 1] and v in [0, 1) from the two words of
+ * the block at `index`. log: u = 2^exponent * m, m in [sqrt(1/2), sqrt(2)), -2 log m = -4 atanh((m - 1) / (m + 1)) by its
+ * series. cos(2 pi v) = sin(z pi / 2), z = |4 v - 2| - 1 in [-1, 1], without rounding, by its series. Both series end where
+ * the next term is below 2^-44 of the sum: what is left rounds away in f32. */
+static inline double standard_normal(uint32_t key, uint64_t index) {
+  uint32_t first = (uint32_t)index, second = (uint32_t)(index >> 32);
+  philox_block(&first, &second, key);
+  double u = ((double)first + 1.0) * 0x1p-32, m;
   uint64_t bits;
   memcpy(&bits, &u, sizeof bits);
-  double exponent = (double)((int)(bits >> 52) - 1023), m;
-  bits = (bits & 0xFFFFFFFFFFFFFu) | 0x3FF0000000000000u;
+  bits += NORMAL_ONE - NORMAL_ROOT_HALF;
+  double exponent = (double)(int)(bits >> 52) - 1023.0;
+  bits = (bits & NORMAL_MANTISSA) + NORMAL_ROOT_HALF;
   memcpy(&m, &bits, sizeof m);
-  if (m > 1.4142135623730951) m = m * 0.5, exponent = exponent + 1.0;
-  double s = (m - 1.0) / (m + 1.0), s2 = s * s, series = 0.0;
-  for (int odd = 21; odd >= 1; odd -= 2) series = series * s2 + 1.0 / (double)odd;
-  double minus_two_log = -2.0 * (exponent * 0.6931471805599453 + 2.0 * s * series);
+  double s = (m - 1.0) / (m + 1.0), s2 = s * s, series = normal_log[NORMAL_LOG_TERMS - 1];
+  for (int k = NORMAL_LOG_TERMS - 2; k >= 0; k--) series = series * s2 + normal_log[k];
+  double minus_two_log = exponent * NORMAL_TWO_LOG + s * series;
 
-  int quarter = (int)(v * 4.0 + 0.5);
-  double x = (v - (double)quarter * 0.25) * 6.283185307179586, x2 = x * x, cosine = 1.0, sine = 1.0;
-  for (int n = 16; n >= 2; n -= 2) {
-    cosine = 1.0 - x2 / (double)(n * (n - 1)) * cosine;
-    sine = 1.0 - x2 / (double)(n * (n + 1)) * sine;
-  }
-  sine = sine * x;
-  double turned = (quarter & 1) ? -sine : cosine; /* cos(x + q pi/2): cos, -sin, -cos, sin */
-  if (quarter & 2) turned = -turned;
-  return sqrt(minus_two_log) * turned;
+  double z = fabs((double)second * 0x1p-30 - 2.0) - 1.0, z2 = z * z, sine = normal_sine[NORMAL_SINE_TERMS - 1];
+  for (int k = NORMAL_SINE_TERMS - 2; k >= 0; k--) sine = sine * z2 + normal_sine[k];
+  return sqrt(minus_two_log) * (sine * z);
+}
+
+KERNEL void random_normals(uint32_t key, double deviation, float *values, int64_t count) {
+  for (int64_t i = 0; i < count; i++) values[i] = (float)(deviation * standard_normal(key, (uint64_t)i));
 }
 
 /* Vectors in the memory of a param: element i of vector v is v * across + i * along. */
@@ -86,11 +89,9 @@ static double dot(const Basis *basis, int64_t one, int64_t other) {
   return sum;
 }
 
-static void make_unit_vector(const Basis *basis, int64_t v, uint32_t key) {
+static void make_unit_vector(const Basis *basis, int64_t v) {
   float *vector = basis->elements + v * basis->across;
   int64_t length = basis->length, along = basis->along;
-  for (int64_t i = 0; i < length; i++)
-    vector[i * along] = (float)standard_normal(key, (uint64_t)(v * basis->across + i * along));
   for (int turn = 0; turn < 2; turn++) {
     for (int64_t other = 0; other < v; other++) {
       const float *before = basis->elements + other * basis->across;
@@ -115,8 +116,18 @@ static void initialise_orthogonal(uint32_t key, double gain, Array *array) {
                  .length = MAX(rows, columns),
                  .across = by_columns ? 1 : columns,
                  .along = by_columns ? columns : 1};
-  for (int64_t v = 0; v < basis.vectors; v++) make_unit_vector(&basis, v, key);
+  random_normals(key, 1, basis.elements, count);
+  for (int64_t v = 0; v < basis.vectors; v++) make_unit_vector(&basis, v);
   for (int64_t i = 0; i < count; i++) array_set(array, i, (float)(gain * (double)basis.elements[i]));
+  arena_free(arena);
+}
+
+static void initialise_normal(uint32_t key, double deviation, Array *array) {
+  int64_t count = array_count(array);
+  Arena *arena = arena_new();
+  float *drawn = array->dtype == F32 && !array->f64 ? array->data : NEW_ARRAY(arena, float, count + 1);
+  random_normals(key, deviation, drawn, count);
+  for (int64_t i = 0; drawn != array->data && i < count; i++) array_set(array, i, (double)drawn[i]);
   arena_free(arena);
 }
 
@@ -145,9 +156,7 @@ void initialise(const Symbol *symbol, uint64_t seed, Array *array) {
   case INIT_UNIFORM:
     for (int64_t i = 0; i < count; i++) array_set(array, i, (double)(low + span * random_uniform(key, (uint64_t)i)));
     break;
-  case INIT_NORMAL:
-    for (int64_t i = 0; i < count; i++) array_set(array, i, (double)(float)(init->a * standard_normal(key, (uint64_t)i)));
-    break;
+  case INIT_NORMAL: initialise_normal(key, init->a, array); break;
   case INIT_ORTHOGONAL: initialise_orthogonal(key, init->a, array); break;
   case INIT_ARRAY:
     for (int64_t i = 0; i < count; i++) array_set(array, i, as_stored(array, init->array[i]));

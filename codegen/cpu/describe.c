@@ -54,6 +54,7 @@ static LLVMValueRef describe_factors(Object *object, const Symbol *symbol, int *
   StoredFactor factors[MAX_FACTORS];
   LLVMValueRef items[MAX_FACTORS];
   int count = symbol_factors(symbol, factors);
+  if (count == 1 && factors[0].stride == 1) return glue_null(object);
   *nfactors = count;
   for (int k = 0; k < count; k++) {
     LLVMValueRef fields[] = {glue_long(object, factors[k].modulus), glue_long(object, factors[k].divisor),

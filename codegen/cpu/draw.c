@@ -1,65 +1,123 @@
 /* Initial random numbers, as IR: the twins of ir/random.c, operation for operation, so that a compiled model starts from
  * the very bits that the interpreter starts from. No instruction here may be contracted or reordered: none has fast-math
- * flags, and the oldest processor has no fused multiply-add. */
+ * flags.
+ *
+ * Numbers are drawn by the vector: each depends on its own index alone, so that how many a vector holds is nobody's matter.
+ * Where code is made for one processor its vectors are taken, as init refuses all others; else those that any has. */
 #include "codegen/cpu/glue.h"
 #include "ir/interpret.h"
 
+enum { PHILOX_TURNS = 10, MOST_LANES = DRAW_PADDING + 1 };
+
+/* The types of a draw's lanes; with one lane they are no vectors. */
 typedef struct Drawing {
   Object *object;
   LLVMBuilderRef builder;
-  LLVMTypeRef i32, i64, real; /* real: double */
+  int lanes;
+  LLVMTypeRef wide, real, narrow, whole; /* i64, double, float, i32 */
 } Drawing;
 
-static Drawing drawing_of(Object *object) {
+static Drawing drawing_of(Object *object, int lanes) {
   const Emitter *emitter = &object->emitter;
-  return (Drawing){object, emitter->builder, emitter->i32, emitter->i64, LLVMDoubleTypeInContext(emitter->context)};
+  LLVMTypeRef types[] = {emitter->i64, LLVMDoubleTypeInContext(emitter->context), emitter->f32, emitter->i32};
+  for (int k = 0; lanes > 1 && k < COUNT_OF(types); k++) types[k] = LLVMVectorType(types[k], (unsigned)lanes);
+  return (Drawing){object, emitter->builder, lanes, types[0], types[1], types[2], types[3]};
 }
 
-static LLVMValueRef high_word(Drawing *d, LLVMValueRef both) {
-  return LLVMBuildTrunc(d->builder, LLVMBuildLShr(d->builder, both, glue_long(d->object, 32), ""), d->i32, "");
+static LLVMValueRef in_all_lanes(const Drawing *d, LLVMValueRef constant) {
+  LLVMValueRef lanes[MOST_LANES];
+  for (int k = 0; k < d->lanes; k++) lanes[k] = constant;
+  return d->lanes > 1 ? LLVMConstVector(lanes, (unsigned)d->lanes) : constant;
 }
-static LLVMValueRef low_word(Drawing *d, LLVMValueRef both) { return LLVMBuildTrunc(d->builder, both, d->i32, ""); }
-static LLVMValueRef word(Drawing *d, uint32_t value) { return LLVMConstInt(d->i32, value, 0); }
-static LLVMValueRef number(Drawing *d, double value) { return LLVMConstReal(d->real, value); }
+static LLVMValueRef bits_of(const Drawing *d, uint64_t value) {
+  return in_all_lanes(d, LLVMConstInt(d->object->emitter.i64, value, 0));
+}
+static LLVMValueRef number(const Drawing *d, double value) {
+  return in_all_lanes(d, LLVMConstReal(LLVMDoubleTypeInContext(d->object->emitter.context), value));
+}
 
-static LLVMValueRef emit_philox(Object *object) {
-  Drawing d = drawing_of(object);
-  LLVMTypeRef types[] = {d.i64, d.i32};
-  LLVMValueRef function = glue_declare(object, glue_name(object, "philox"), d.i64, types, 2, false);
-  glue_begin(object, function);
-  LLVMValueRef a = low_word(&d, LLVMGetParam(function, 0)), b = high_word(&d, LLVMGetParam(function, 0));
-  LLVMValueRef key = LLVMGetParam(function, 1);
-  for (int turn = 0; turn < 10; turn++) {
-    LLVMValueRef wide = LLVMBuildZExt(d.builder, a, d.i64, "");
-    LLVMValueRef product = LLVMBuildMul(d.builder, wide, LLVMConstInt(d.i64, 0xD256D193u, 0), "");
-    a = LLVMBuildXor(d.builder, LLVMBuildXor(d.builder, high_word(&d, product), key, ""), b, "");
-    b = low_word(&d, product);
-    key = LLVMBuildAdd(d.builder, key, word(&d, 0x9E3779B9u), "");
+static LLVMValueRef times(const Drawing *d, LLVMValueRef a, LLVMValueRef b) { return LLVMBuildFMul(d->builder, a, b, ""); }
+static LLVMValueRef plus(const Drawing *d, LLVMValueRef a, LLVMValueRef b) { return LLVMBuildFAdd(d->builder, a, b, ""); }
+static LLVMValueRef low_word(const Drawing *d, LLVMValueRef both) {
+  return LLVMBuildAnd(d->builder, both, bits_of(d, 0xFFFFFFFFu), "");
+}
+static LLVMValueRef high_word(const Drawing *d, LLVMValueRef both) {
+  return LLVMBuildLShr(d->builder, both, bits_of(d, 32), "");
+}
+
+static LLVMValueRef to_all_lanes(const Drawing *d, LLVMValueRef scalar) {
+  if (d->lanes == 1) return scalar;
+  LLVMTypeRef type = LLVMVectorType(LLVMTypeOf(scalar), (unsigned)d->lanes), i32 = d->object->emitter.i32;
+  LLVMValueRef nothing = LLVMGetPoison(type), zeros = LLVMConstNull(LLVMVectorType(i32, (unsigned)d->lanes));
+  LLVMValueRef first = LLVMBuildInsertElement(d->builder, nothing, scalar, glue_int(d->object, 0), "");
+  return LLVMBuildShuffleVector(d->builder, first, nothing, zeros, "");
+}
+
+/* A whole number below 2^52 as a double, exactly: it is put into the mantissa of 2^52. All processors have this, and few a
+ * conversion. */
+static LLVMValueRef as_number(const Drawing *d, LLVMValueRef whole) {
+  LLVMValueRef placed = LLVMBuildOr(d->builder, whole, bits_of(d, 0x4330000000000000u), "");
+  return LLVMBuildFSub(d->builder, LLVMBuildBitCast(d->builder, placed, d->real, ""), number(d, 0x1p52), "");
+}
+
+/* ---- Philox ---- */
+
+/* One word in the low half of each lane. */
+typedef struct Words {
+  LLVMValueRef first, second;
+} Words;
+
+/* keys[turn]: the i32 key of each turn, in the low half of each lane. */
+static void philox_keys(const Drawing *d, LLVMValueRef key, LLVMValueRef *keys) {
+  const Emitter *emitter = &d->object->emitter;
+  for (int turn = 0; turn < PHILOX_TURNS; turn++) {
+    LLVMValueRef step = LLVMConstInt(emitter->i32, (uint32_t)turn * 0x9E3779B9u, 0);
+    LLVMValueRef own = LLVMBuildZExt(d->builder, LLVMBuildAdd(d->builder, key, step, ""), emitter->i64, "");
+    keys[turn] = to_all_lanes(d, own);
   }
-  LLVMValueRef low = LLVMBuildZExt(d.builder, a, d.i64, ""), high = LLVMBuildZExt(d.builder, b, d.i64, "");
-  high = LLVMBuildShl(d.builder, high, glue_long(object, 32), "");
-  LLVMBuildRet(d.builder, LLVMBuildOr(d.builder, low, high, ""));
+}
+
+static Words emit_philox(const Drawing *d, Words counter, LLVMValueRef *keys) {
+  LLVMBuilderRef builder = d->builder;
+  LLVMValueRef a = counter.first, b = counter.second;
+  for (int turn = 0; turn < PHILOX_TURNS; turn++) {
+    LLVMValueRef product = LLVMBuildMul(builder, a, bits_of(d, 0xD256D193u), "");
+    a = LLVMBuildXor(builder, LLVMBuildXor(builder, high_word(d, product), keys[turn], ""), b, "");
+    b = low_word(d, product);
+  }
+  return (Words){a, b};
+}
+
+/* i32 (stream, key) */
+static LLVMValueRef emit_key_function(Object *object) {
+  Drawing d = drawing_of(object, 1);
+  LLVMTypeRef types[] = {d.whole, d.whole};
+  LLVMValueRef function = glue_declare(object, glue_name(object, "key"), d.whole, types, 2, false), keys[PHILOX_TURNS];
+  glue_begin(object, function);
+  philox_keys(&d, LLVMGetParam(function, 0), keys);
+  Words counter = {LLVMBuildZExt(d.builder, LLVMGetParam(function, 1), d.wide, ""), bits_of(&d, RANDOM_KEY_WORD)};
+  LLVMBuildRet(d.builder, LLVMBuildTrunc(d.builder, emit_philox(&d, counter, keys).first, d.whole, ""));
   return function;
 }
 
 LLVMValueRef emit_random_key(Object *object, const Draws *draws, LLVMValueRef stream, LLVMValueRef key) {
-  Drawing d = drawing_of(object);
-  LLVMValueRef counter = LLVMBuildZExt(d.builder, key, d.i64, "");
-  counter = LLVMBuildOr(d.builder, counter, LLVMConstInt(d.i64, (uint64_t)RANDOM_KEY_WORD << 32, 0), "");
-  return low_word(&d, glue_call(object, draws->philox, (LLVMValueRef[]){counter, stream}, 2));
+  return glue_call(object, draws->key, (LLVMValueRef[]){stream, key}, 2);
 }
 
-static LLVMValueRef emit_uniform(Object *object, LLVMValueRef philox) {
-  Drawing d = drawing_of(object);
-  LLVMTypeRef f32 = object->emitter.f32, types[] = {d.i64, d.i32};
-  LLVMValueRef function = glue_declare(object, glue_name(object, "uniform"), f32, types, 2, false), arguments[2];
-  LLVMGetParams(function, arguments);
-  glue_begin(object, function);
-  LLVMValueRef bits = LLVMBuildLShr(d.builder, low_word(&d, glue_call(object, philox, arguments, 2)), word(&d, 8), "");
-  LLVMValueRef whole = LLVMBuildSIToFP(d.builder, bits, f32, "");
-  LLVMBuildRet(d.builder, LLVMBuildFMul(d.builder, whole, LLVMConstReal(f32, 0x1p-24), ""));
-  return function;
+/* ---- uniform ---- */
+
+/* As drawn: a + b * u */
+static LLVMValueRef emit_uniform(const Drawing *d, Words words, LLVMValueRef a, LLVMValueRef b) {
+  const Emitter *emitter = &d->object->emitter;
+  LLVMBuilderRef builder = d->builder;
+  LLVMValueRef bits = LLVMBuildTrunc(builder, LLVMBuildLShr(builder, words.first, bits_of(d, 8), ""), d->whole, "");
+  LLVMValueRef scale = in_all_lanes(d, LLVMConstReal(emitter->f32, 0x1p-24));
+  LLVMValueRef u = times(d, LLVMBuildSIToFP(builder, bits, d->narrow, ""), scale);
+  LLVMValueRef low = LLVMBuildFPTrunc(builder, a, d->narrow, ""), span = LLVMBuildFPTrunc(builder, b, d->narrow, "");
+  return plus(d, low, times(d, span, u));
 }
+
+/* ---- Box and Muller ---- */
 
 LLVMValueRef emit_square_root(Object *object, LLVMValueRef x) {
   LLVMTypeRef type = LLVMTypeOf(x);
@@ -67,80 +125,91 @@ LLVMValueRef emit_square_root(Object *object, LLVMValueRef x) {
   return glue_call(object, LLVMGetIntrinsicDeclaration(object->emitter.module, root, &type, 1), &x, 1);
 }
 
-/* ---- Box and Muller ---- */
+static LLVMValueRef absolute(const Drawing *d, LLVMValueRef x) {
+  LLVMValueRef bits = LLVMBuildBitCast(d->builder, x, d->wide, "");
+  bits = LLVMBuildAnd(d->builder, bits, bits_of(d, INT64_MAX), "");
+  return LLVMBuildBitCast(d->builder, bits, d->real, "");
+}
 
-/* -2 log u */
-static LLVMValueRef minus_two_log(Drawing *d, LLVMValueRef u) {
+static LLVMValueRef emit_series(const Drawing *d, LLVMValueRef x, const double *coefficients, int count) {
+  LLVMValueRef sum = number(d, coefficients[count - 1]);
+  for (int k = count - 2; k >= 0; k--) sum = plus(d, times(d, sum, x), number(d, coefficients[k]));
+  return sum;
+}
+
+static LLVMValueRef minus_two_log(const Drawing *d, LLVMValueRef u) {
   LLVMBuilderRef builder = d->builder;
-  LLVMValueRef bits = LLVMBuildBitCast(builder, u, d->i64, "");
-  LLVMValueRef biased = LLVMBuildLShr(builder, bits, glue_long(d->object, 52), "");
-  LLVMValueRef power = LLVMBuildSub(builder, low_word(d, biased), word(d, 1023), "");
-  LLVMValueRef exponent = LLVMBuildSIToFP(builder, power, d->real, "");
-  bits = LLVMBuildAnd(builder, bits, LLVMConstInt(d->i64, 0xFFFFFFFFFFFFFu, 0), "");
-  bits = LLVMBuildOr(builder, bits, LLVMConstInt(d->i64, 0x3FF0000000000000u, 0), "");
+  LLVMValueRef bits = LLVMBuildBitCast(builder, u, d->wide, ""), one = number(d, 1);
+  bits = LLVMBuildAdd(builder, bits, bits_of(d, NORMAL_ONE - NORMAL_ROOT_HALF), "");
+  LLVMValueRef biased = as_number(d, LLVMBuildLShr(builder, bits, bits_of(d, 52), ""));
+  LLVMValueRef exponent = LLVMBuildFSub(builder, biased, number(d, 1023), "");
+  bits = LLVMBuildAnd(builder, bits, bits_of(d, NORMAL_MANTISSA), "");
+  bits = LLVMBuildAdd(builder, bits, bits_of(d, NORMAL_ROOT_HALF), "");
   LLVMValueRef m = LLVMBuildBitCast(builder, bits, d->real, "");
-  LLVMValueRef large = LLVMBuildFCmp(builder, LLVMRealOGT, m, number(d, 1.4142135623730951), "");
-  m = LLVMBuildSelect(builder, large, LLVMBuildFMul(builder, m, number(d, 0.5), ""), m, "");
-  LLVMValueRef raised = LLVMBuildFAdd(builder, exponent, number(d, 1), "");
-  exponent = LLVMBuildSelect(builder, large, raised, exponent, "");
-  LLVMValueRef below = LLVMBuildFSub(builder, m, number(d, 1), ""), above = LLVMBuildFAdd(builder, m, number(d, 1), "");
-  LLVMValueRef s = LLVMBuildFDiv(builder, below, above, ""), s2 = LLVMBuildFMul(builder, s, s, "");
-  LLVMValueRef series = number(d, 0);
-  for (int odd = 21; odd >= 1; odd -= 2) {
-    series = LLVMBuildFAdd(builder, LLVMBuildFMul(builder, series, s2, ""), number(d, 1.0 / (double)odd), "");
-  }
-  LLVMValueRef whole = LLVMBuildFMul(builder, exponent, number(d, 0.6931471805599453), "");
-  LLVMValueRef rest = LLVMBuildFMul(builder, LLVMBuildFMul(builder, number(d, 2), s, ""), series, "");
-  return LLVMBuildFMul(builder, number(d, -2), LLVMBuildFAdd(builder, whole, rest, ""), "");
+  LLVMValueRef s = LLVMBuildFDiv(builder, LLVMBuildFSub(builder, m, one, ""), plus(d, m, one), "");
+  LLVMValueRef series = emit_series(d, times(d, s, s), normal_log, NORMAL_LOG_TERMS);
+  return plus(d, times(d, exponent, number(d, NORMAL_TWO_LOG)), times(d, s, series));
 }
 
-/* 1 - x2 / divisor * series */
-static LLVMValueRef taylor(Drawing *d, LLVMValueRef x2, int divisor, LLVMValueRef series) {
-  LLVMValueRef part = LLVMBuildFDiv(d->builder, x2, number(d, (double)divisor), "");
-  return LLVMBuildFSub(d->builder, number(d, 1), LLVMBuildFMul(d->builder, part, series, ""), "");
+/* cos(2 pi v), of v * 2^32 */
+static LLVMValueRef turned_cosine(const Drawing *d, LLVMValueRef v) {
+  LLVMValueRef z = LLVMBuildFSub(d->builder, times(d, v, number(d, 0x1p-30)), number(d, 2), "");
+  z = LLVMBuildFSub(d->builder, absolute(d, z), number(d, 1), "");
+  return times(d, emit_series(d, times(d, z, z), normal_sine, NORMAL_SINE_TERMS), z);
 }
 
-/* cos(2 pi v) */
-static LLVMValueRef turned_cosine(Drawing *d, LLVMValueRef v) {
-  LLVMBuilderRef builder = d->builder;
-  LLVMValueRef four = LLVMBuildFMul(builder, v, number(d, 4), "");
-  LLVMValueRef quarter = LLVMBuildFPToSI(builder, LLVMBuildFAdd(builder, four, number(d, 0.5), ""), d->i32, "");
-  LLVMValueRef nearest = LLVMBuildFMul(builder, LLVMBuildSIToFP(builder, quarter, d->real, ""), number(d, 0.25), "");
-  LLVMValueRef x = LLVMBuildFMul(builder, LLVMBuildFSub(builder, v, nearest, ""), number(d, 6.283185307179586), "");
-  LLVMValueRef x2 = LLVMBuildFMul(builder, x, x, ""), cosine = number(d, 1), sine = number(d, 1);
-  for (int n = 16; n >= 2; n -= 2) {
-    cosine = taylor(d, x2, n * (n - 1), cosine);
-    sine = taylor(d, x2, n * (n + 1), sine);
-  }
-  sine = LLVMBuildFMul(builder, sine, x, "");
-  LLVMValueRef odd = LLVMBuildTrunc(builder, quarter, d->object->emitter.i1, "");
-  LLVMValueRef half = LLVMBuildTrunc(builder, LLVMBuildLShr(builder, quarter, word(d, 1), ""), d->object->emitter.i1, "");
-  LLVMValueRef turned = LLVMBuildSelect(builder, odd, LLVMBuildFNeg(builder, sine, ""), cosine, "");
-  return LLVMBuildSelect(builder, half, LLVMBuildFNeg(builder, turned, ""), turned, "");
+/* As drawn: a * z */
+static LLVMValueRef emit_normal(const Drawing *d, Words words, LLVMValueRef a, LLVMValueRef b) {
+  (void)b;
+  LLVMValueRef u = times(d, plus(d, as_number(d, words.first), number(d, 1)), number(d, 0x1p-32));
+  LLVMValueRef radius = emit_square_root(d->object, minus_two_log(d, u));
+  LLVMValueRef normal = times(d, radius, turned_cosine(d, as_number(d, words.second)));
+  return LLVMBuildFPTrunc(d->builder, times(d, a, normal), d->narrow, "");
 }
 
-static LLVMValueRef emit_normal(Object *object, LLVMValueRef philox) {
-  Drawing d = drawing_of(object);
-  LLVMBuilderRef builder = d.builder;
-  LLVMTypeRef types[] = {d.i64, d.i32};
-  LLVMValueRef function = glue_declare(object, glue_name(object, "normal"), d.real, types, 2, false), arguments[2];
+/* ---- drawing many ---- */
+
+typedef LLVMValueRef EmitDrawn(const Drawing *d, Words words, LLVMValueRef a, LLVMValueRef b);
+
+static LLVMValueRef lane_indices(const Drawing *d) {
+  LLVMValueRef lanes[MOST_LANES];
+  for (int k = 0; k < d->lanes; k++) lanes[k] = glue_long(d->object, k);
+  return LLVMConstVector(lanes, (unsigned)d->lanes);
+}
+
+/* void (ptr floats, i64 start, i64 count, i32 key, double a, double b): elements start, start + 1, ... of a stream, as
+ * whole vectors, so that up to DRAW_PADDING more are written. */
+static LLVMValueRef emit_draw(Object *object, const char *name, EmitDrawn *drawn) {
+  Emitter *emitter = &object->emitter;
+  bool one = object->nversions == 1;
+  Drawing d = drawing_of(object, (one ? object->versions[0]->vector_bits : 128) / 64);
+  LLVMTypeRef i64 = emitter->i64, real = LLVMDoubleTypeInContext(emitter->context);
+  LLVMTypeRef types[] = {emitter->pointer, i64, i64, emitter->i32, real, real};
+  LLVMTypeRef nothing = LLVMVoidTypeInContext(emitter->context);
+  LLVMValueRef function = glue_declare(object, glue_name(object, name), nothing, types, COUNT_OF(types), false);
+  LLVMValueRef arguments[COUNT_OF(types)], keys[PHILOX_TURNS], lanes = glue_long(object, d.lanes);
+  if (one) carry_processor(emitter, function, object->versions[0]);
   LLVMGetParams(function, arguments);
   glue_begin(object, function);
-  LLVMValueRef both = glue_call(object, philox, arguments, 2), scale = number(&d, 0x1p-32);
-  LLVMValueRef first = LLVMBuildUIToFP(builder, low_word(&d, both), d.real, "");
-  LLVMValueRef second = LLVMBuildUIToFP(builder, high_word(&d, both), d.real, "");
-  LLVMValueRef u = LLVMBuildFMul(builder, LLVMBuildFAdd(builder, first, number(&d, 1), ""), scale, "");
-  LLVMValueRef radius = minus_two_log(&d, u);
-  radius = emit_square_root(object, radius);
-  LLVMValueRef turned = turned_cosine(&d, LLVMBuildFMul(builder, second, scale, ""));
-  LLVMBuildRet(builder, LLVMBuildFMul(builder, radius, turned, ""));
+  philox_keys(&d, arguments[3], keys);
+  LLVMValueRef a = to_all_lanes(&d, arguments[4]), b = to_all_lanes(&d, arguments[5]);
+  LLVMValueRef more = LLVMBuildAdd(d.builder, arguments[2], glue_long(object, d.lanes - 1), "");
+  Turns turns;
+  turns_open(object, &turns, LLVMBuildUDiv(d.builder, more, lanes, ""), NULL);
+  LLVMValueRef at = LLVMBuildMul(d.builder, turns.index, lanes, "");
+  LLVMValueRef first = to_all_lanes(&d, LLVMBuildAdd(d.builder, arguments[1], at, ""));
+  LLVMValueRef index = LLVMBuildAdd(d.builder, first, lane_indices(&d), "");
+  LLVMValueRef values = drawn(&d, emit_philox(&d, (Words){low_word(&d, index), high_word(&d, index)}, keys), a, b);
+  LLVMSetAlignment(LLVMBuildStore(d.builder, values, glue_element(object, emitter->f32, arguments[0], at)), 4);
+  turns_close(object, &turns, NULL);
+  LLVMBuildRetVoid(d.builder);
   return function;
 }
 
 Draws emit_draws(Object *object, bool uniform, bool normal) {
   Draws draws = {0};
-  if (uniform || normal) draws.philox = emit_philox(object);
-  if (uniform) draws.uniform = emit_uniform(object, draws.philox);
-  if (normal) draws.normal = emit_normal(object, draws.philox);
+  if (uniform || normal) draws.key = emit_key_function(object);
+  if (uniform) draws.uniform = emit_draw(object, "uniform", emit_uniform);
+  if (normal) draws.normal = emit_draw(object, "normal", emit_normal);
   return draws;
 }

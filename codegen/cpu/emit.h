@@ -72,6 +72,7 @@ void emitter_end(Emitter *emitter);
 void emit_program(Emitter *emitter, Program *program);
 /* A CONSTANT buffer's array in read-only data. */
 LLVMValueRef emit_constant(Emitter *emitter, Id buffer);
+void carry_processor(Emitter *emitter, LLVMValueRef function, const Processor *processor); /* its code is for that one */
 
 /* runner.c: fills in void(const frame *, functions, numbers, int64_t kernel, int64_t task, int64_t worker). */
 void emit_runner(Emitter *emitter, LLVMValueRef function, int most_buffers, int most_locals);
@@ -86,6 +87,7 @@ struct Stages {
   Vec(StageCode *) codes;
 };
 Stages *stages_new(Arena *arena, Emitter **emitters, int count);
+void stages_count(Stages *stages, LLVMModuleRef module); /* what the first emitter's module has by now: code too */
 
 /* debug.c: the emitter gets debug information, whose unit is this source. Between begin and end the builder's instructions
  * belong to the place; these do nothing without -g. To be finished before code is generated. */

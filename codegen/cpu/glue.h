@@ -1,5 +1,6 @@
 /* What the files share that emit the code around kernels: entries, the description, init. All of it is plain scalar code
- * for the oldest processor of the target, with nothing that may be called but memcpy, memset, memmove. */
+ * for the oldest processor of the target (draw.c alone has vectors), with nothing that may be called but memcpy, memset,
+ * memmove. */
 #ifndef NNC_GLUE_H
 #define NNC_GLUE_H
 
@@ -104,15 +105,17 @@ void declare_state_functions(Object *object);
 void emit_state_functions(Object *object);
 /* ---- draw.c: twins of ir/random.c ---- */
 typedef struct Draws {
-  LLVMValueRef philox;  /* i64 (counter, key) */
-  LLVMValueRef uniform; /* float (i64 index, key) */
-  LLVMValueRef normal;  /* double (i64 index, key) */
+  LLVMValueRef key; /* i32 (stream, key) */
+  /* void (ptr floats, i64 start, i64 count, i32 key, double a, double b): a + b * u or a * z for elements `start` and on;
+   * floats has room for DRAW_PADDING more than `count` */
+  LLVMValueRef uniform, normal;
 } Draws;
+enum { DRAW_PADDING = 7 };
 Draws emit_draws(Object *object, bool uniform, bool normal);   /* those that are wanted, else NULL */
 LLVMValueRef emit_square_root(Object *object, LLVMValueRef x); /* one instruction: no libm */
-/* orthogonal.c: void (ptr to, ptr symbol, i64 rows, i64 columns, i32 key, double gain). place: i64 (symbol, index), where an
- * element of the canonical order lies. */
-LLVMValueRef emit_orthogonal(Object *object, const Draws *draws, LLVMValueRef place);
+/* orthogonal.c: void (ptr to, ptr symbol, i64 rows, i64 columns, double gain), of what lies there. place: i64 (symbol,
+ * index), where an element of the canonical order lies. */
+LLVMValueRef emit_orthogonal(Object *object, LLVMValueRef place);
 LLVMValueRef emit_random_key(Object *object, const Draws *draws, LLVMValueRef stream, LLVMValueRef key);
 /* ---- requirements.c ---- */
 /* i32: the first version whose processor this is able to be, -1: none. */

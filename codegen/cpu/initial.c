@@ -106,9 +106,10 @@ typedef struct Filling {
   LLVMBuilderRef builder;
   const Draws *draws;
   LLVMValueRef seed, record, to, count, stream;
-  LLVMValueRef key;           /* of this symbol's random stream */
-  LLVMValueRef symbol, place; /* its description; the function of emit_place */
-  LLVMValueRef orthogonal;    /* the function of emit_orthogonal, where it is used */
+  LLVMValueRef key;        /* of this symbol's random stream */
+  LLVMValueRef symbol;     /* its description */
+  LLVMValueRef move_in;    /* the function of emit_move_elements */
+  LLVMValueRef orthogonal; /* of emit_orthogonal, where it is used */
 } Filling;
 
 static void fill_copy(Filling *f) {
@@ -134,39 +135,39 @@ static LLVMValueRef record_number(Filling *f, int64_t at) {
   return glue_load(f->object, LLVMDoubleTypeInContext(f->object->emitter.context), f->record, at);
 }
 
-/* Element `index` of the canonical order, where it lies. */
-static void store_drawn(Filling *f, LLVMValueRef value, LLVMValueRef index) {
-  LLVMValueRef place = glue_call(f->object, f->place, (LLVMValueRef[]){f->symbol, index}, 2);
-  glue_store(f->object, value, glue_element(f->object, f->object->emitter.f32, f->to, place), 0);
+/* So many at a time, on the stack: an object has no other memory. */
+enum { DRAWN_AT_ONCE = 512 };
+
+static void fill_drawn(Filling *f, LLVMValueRef draw, LLVMValueRef a, LLVMValueRef b) {
+  Object *object = f->object;
+  LLVMValueRef floats = glue_array(object, object->emitter.f32, DRAWN_AT_ONCE + DRAW_PADDING);
+  LLVMValueRef most = glue_long(object, DRAWN_AT_ONCE), more = LLVMBuildAdd(f->builder, f->count, most, "");
+  Turns turns;
+  more = LLVMBuildSub(f->builder, more, glue_long(object, 1), "");
+  turns_open(object, &turns, LLVMBuildUDiv(f->builder, more, most, ""), NULL);
+  LLVMValueRef start = LLVMBuildMul(f->builder, turns.index, most, "");
+  LLVMValueRef count = LLVMBuildSub(f->builder, f->count, start, "");
+  count = LLVMBuildSelect(f->builder, glue_compare(object, LLVMIntSLT, count, most), count, most, "");
+  glue_call(object, draw, (LLVMValueRef[]){floats, start, count, f->key, a, b}, 6);
+  glue_call(object, f->move_in, (LLVMValueRef[]){f->symbol, f->to, floats, start, count}, 5);
+  turns_close(object, &turns, NULL);
 }
 
 static void fill_uniform(Filling *f) {
-  LLVMTypeRef f32 = f->object->emitter.f32;
-  LLVMValueRef low = LLVMBuildFPTrunc(f->builder, record_number(f, RECORD_A), f32, "");
-  LLVMValueRef span = LLVMBuildFPTrunc(f->builder, record_number(f, RECORD_B), f32, "");
-  Turns turns;
-  turns_open(f->object, &turns, f->count, NULL);
-  LLVMValueRef drawn = glue_call(f->object, f->draws->uniform, (LLVMValueRef[]){turns.index, f->key}, 2);
-  LLVMValueRef value = LLVMBuildFAdd(f->builder, low, LLVMBuildFMul(f->builder, span, drawn, ""), "");
-  store_drawn(f, value, turns.index);
-  turns_close(f->object, &turns, NULL);
+  fill_drawn(f, f->draws->uniform, record_number(f, RECORD_A), record_number(f, RECORD_B));
 }
 
 static void fill_normal(Filling *f) {
-  LLVMTypeRef f32 = f->object->emitter.f32;
   LLVMValueRef deviation = record_number(f, RECORD_A);
-  Turns turns;
-  turns_open(f->object, &turns, f->count, NULL);
-  LLVMValueRef drawn = glue_call(f->object, f->draws->normal, (LLVMValueRef[]){turns.index, f->key}, 2);
-  LLVMValueRef value = LLVMBuildFPTrunc(f->builder, LLVMBuildFMul(f->builder, deviation, drawn, ""), f32, "");
-  store_drawn(f, value, turns.index);
-  turns_close(f->object, &turns, NULL);
+  fill_drawn(f, f->draws->normal, deviation, deviation);
 }
 
 static void fill_orthogonal(Filling *f) {
   LLVMValueRef rows = LLVMBuildFPToSI(f->builder, record_number(f, RECORD_B), f->object->emitter.i64, "");
   LLVMValueRef columns = LLVMBuildSDiv(f->builder, f->count, rows, "");
-  LLVMValueRef arguments[] = {f->to, f->symbol, rows, columns, f->key, record_number(f, RECORD_A)};
+  LLVMValueRef one = LLVMConstReal(LLVMDoubleTypeInContext(f->object->emitter.context), 1);
+  LLVMValueRef arguments[] = {f->to, f->symbol, rows, columns, record_number(f, RECORD_A)};
+  fill_drawn(f, f->draws->normal, one, one);
   glue_call(f->object, f->orthogonal, arguments, COUNT_OF(arguments));
 }
 
@@ -197,7 +198,7 @@ static void emit_kinds(Filling *f, const bool *used) {
 /* The functions that init calls. */
 typedef struct Helpers {
   Draws draws;
-  LLVMValueRef place, orthogonal;
+  LLVMValueRef place, move_in, move_out, orthogonal;
 } Helpers;
 
 static void emit_fillings(Object *object, const Helpers *helpers, const DrawTable *table, LLVMValueRef state,
@@ -206,8 +207,8 @@ static void emit_fillings(Object *object, const Helpers *helpers, const DrawTabl
   LLVMBuilderRef builder = object->emitter.builder;
   LLVMTypeRef i32 = object->emitter.i32, i64 = object->emitter.i64;
   if (table->count == 0) return;
-  Filling f = {.object = object, .builder = builder, .draws = draws, .seed = seed, .place = helpers->place};
-  f.orthogonal = helpers->orthogonal;
+  Filling f = {.object = object, .builder = builder, .draws = draws, .seed = seed};
+  f.move_in = helpers->move_in, f.orthogonal = helpers->orthogonal;
   LLVMValueRef low = LLVMBuildTrunc(builder, seed, i32, "");
   LLVMValueRef high = LLVMBuildTrunc(builder, LLVMBuildLShr(builder, seed, glue_long(object, 32), ""), i32, "");
   Turns turns;
@@ -218,7 +219,7 @@ static void emit_fillings(Object *object, const Helpers *helpers, const DrawTabl
   f.stream = glue_load(object, i32, f.record, RECORD_STREAM);
   LLVMTypeRef symbol = LLVMArrayType2(object->emitter.i8, sizeof(nn_symbol));
   f.symbol = glue_element(object, symbol, object->symbols, glue_load(object, i64, f.record, RECORD_SYMBOL));
-  if (draws->philox) f.key = emit_random_key(object, draws, emit_random_key(object, draws, f.stream, low), high);
+  if (draws->key) f.key = emit_random_key(object, draws, emit_random_key(object, draws, f.stream, low), high);
   emit_kinds(&f, table->used);
   turns_close(object, &turns, NULL);
 }
@@ -243,7 +244,8 @@ static void emit_init(Object *object, const Helpers *helpers, const DrawTable *t
 static LLVMValueRef emit_find(Object *object) {
   Emitter *emitter = &object->emitter;
   LLVMBuilderRef builder = emitter->builder;
-  LLVMValueRef function = glue_declare(object, glue_name(object, "find"), emitter->pointer, &emitter->pointer, 1, false);
+  LLVMTypeRef pointer = emitter->pointer;
+  LLVMValueRef function = glue_once(object, glue_declare(object, glue_name(object, "find"), pointer, &pointer, 1, false));
   LLVMValueRef name = LLVMGetParam(function, 0), zero = glue_long(object, 0);
   glue_begin(object, function);
   Turns turns;
@@ -298,23 +300,65 @@ static LLVMValueRef emit_place(Object *object) {
   return function;
 }
 
-/* Element by element, where the state has another order. Only f32 has one. */
-static void emit_move_placed(Object *object, LLVMValueRef place, const LLVMValueRef *ends, LLVMValueRef symbol, bool out) {
+/* The host's words need not be aligned. */
+static void emit_move_word(Object *object, LLVMValueRef inside, LLVMValueRef outside, bool out) {
   Emitter *emitter = &object->emitter;
-  LLVMValueRef bytes = glue_load(object, emitter->i64, symbol, offsetof(nn_symbol, bytes));
-  Turns turns;
-  turns_open(object, &turns, LLVMBuildLShr(emitter->builder, bytes, glue_long(object, 2), ""), NULL);
-  LLVMValueRef at = glue_call(object, place, (LLVMValueRef[]){symbol, turns.index}, 2);
-  LLVMValueRef inside = glue_element(object, emitter->i32, ends[0], at);
-  LLVMValueRef outside = glue_element(object, emitter->i32, ends[1], turns.index);
   LLVMValueRef value = LLVMBuildLoad2(emitter->builder, emitter->i32, out ? inside : outside, "");
   LLVMSetAlignment(value, out ? 4 : 1);
   LLVMSetAlignment(LLVMBuildStore(emitter->builder, value, out ? outside : inside), out ? 1 : 4);
+}
+
+/* Within one turn of the fastest factor, elements lie a stride apart: only where each turn begins is looked up. */
+static void emit_move_runs(Object *object, LLVMValueRef place, const LLVMValueRef *arguments, bool out) {
+  Emitter *emitter = &object->emitter;
+  LLVMBuilderRef builder = emitter->builder;
+  LLVMValueRef symbol = arguments[0], start = arguments[3], end = LLVMBuildAdd(builder, start, arguments[4], "");
+  LLVMValueRef factors = glue_load(object, emitter->pointer, symbol, offsetof(nn_symbol, factors));
+  LLVMValueRef length = glue_load(object, emitter->i64, factors, offsetof(nn_factor, modulus));
+  LLVMValueRef stride = glue_load(object, emitter->i64, factors, offsetof(nn_factor, stride));
+  LLVMValueRef first = LLVMBuildUDiv(builder, start, length, ""), one = glue_long(object, 1);
+  LLVMValueRef last = LLVMBuildUDiv(builder, LLVMBuildSub(builder, end, one, ""), length, "");
+  Turns runs, turns;
+  turns_open(object, &runs, LLVMBuildAdd(builder, LLVMBuildSub(builder, last, first, ""), one, ""), NULL);
+  LLVMValueRef begin = LLVMBuildMul(builder, LLVMBuildAdd(builder, first, runs.index, ""), length, "");
+  LLVMValueRef stop = LLVMBuildAdd(builder, begin, length, "");
+  LLVMValueRef from = LLVMBuildSelect(builder, glue_compare(object, LLVMIntSLT, begin, start), start, begin, "");
+  LLVMValueRef to = LLVMBuildSelect(builder, glue_compare(object, LLVMIntSLT, end, stop), end, stop, "");
+  LLVMValueRef own = glue_call(object, place, (LLVMValueRef[]){symbol, from}, 2);
+  LLVMValueRef here = glue_element(object, emitter->i32, arguments[1], own);
+  LLVMValueRef there = glue_element(object, emitter->i32, arguments[2], LLVMBuildSub(builder, from, start, ""));
+  turns_open(object, &turns, LLVMBuildSub(builder, to, from, ""), NULL);
+  LLVMValueRef at = LLVMBuildMul(builder, turns.index, stride, "");
+  emit_move_word(object, glue_element(object, emitter->i32, here, at),
+                 glue_element(object, emitter->i32, there, turns.index), out);
   turns_close(object, &turns, NULL);
+  turns_close(object, &runs, NULL);
+}
+
+/* void (ptr symbol, ptr inside, ptr outside, i64 start, i64 count): elements `start` and on of the canonical order, which
+ * lie in a row outside, into the symbol's memory or out of it. Of one word each: only f32 has another order. */
+static LLVMValueRef emit_move_elements(Object *object, LLVMValueRef place, bool out) {
+  Emitter *emitter = &object->emitter;
+  LLVMTypeRef types[] = {emitter->pointer, emitter->pointer, emitter->pointer, emitter->i64, emitter->i64};
+  LLVMTypeRef nothing = LLVMVoidTypeInContext(emitter->context);
+  const char *name = glue_name(object, out ? "move_out" : "move_in");
+  LLVMValueRef function = glue_declare(object, name, nothing, types, COUNT_OF(types), false), arguments[COUNT_OF(types)];
+  LLVMGetParams(function, arguments);
+  glue_begin(object, function);
+  LLVMValueRef count = glue_load(object, emitter->i64, arguments[0], offsetof(nn_symbol, nfactors));
+  LLVMBasicBlockRef after = glue_if(object, glue_compare(object, LLVMIntEQ, count, glue_long(object, 0)));
+  LLVMValueRef inside = glue_element(object, emitter->i32, arguments[1], arguments[3]);
+  LLVMValueRef bytes = LLVMBuildShl(emitter->builder, arguments[4], glue_long(object, 2), "");
+  LLVMBuildMemCpy(emitter->builder, out ? arguments[2] : inside, 1, out ? inside : arguments[2], 1, bytes);
+  LLVMBuildRetVoid(emitter->builder);
+  LLVMPositionBuilderAtEnd(emitter->builder, after);
+  emit_move_runs(object, place, arguments, out);
+  LLVMBuildRetVoid(emitter->builder);
+  return function;
 }
 
 /* get(state, name, out), set(state, name, in) */
-static void emit_move(Object *object, LLVMValueRef function, LLVMValueRef find, LLVMValueRef place, bool out) {
+static void emit_move(Object *object, LLVMValueRef function, LLVMValueRef find, LLVMValueRef move, bool out) {
   Emitter *emitter = &object->emitter;
   LLVMValueRef arguments[3];
   LLVMGetParams(function, arguments);
@@ -327,7 +371,8 @@ static void emit_move(Object *object, LLVMValueRef function, LLVMValueRef find, 
   LLVMValueRef inside = glue_element(object, emitter->i8, arguments[0], offset);
   LLVMValueRef factors = glue_load(object, emitter->i64, symbol, offsetof(nn_symbol, nfactors));
   LLVMBasicBlockRef canonical = glue_if(object, glue_compare(object, LLVMIntNE, factors, glue_long(object, 0)));
-  emit_move_placed(object, place, (LLVMValueRef[]){inside, arguments[2]}, symbol, out);
+  LLVMValueRef words = LLVMBuildLShr(emitter->builder, bytes, glue_long(object, 2), "");
+  glue_call(object, move, (LLVMValueRef[]){symbol, inside, arguments[2], glue_long(object, 0), words}, 5);
   LLVMBuildRet(emitter->builder, glue_int(object, NN_OK));
   LLVMPositionBuilderAtEnd(emitter->builder, canonical);
   LLVMBuildMemCpy(emitter->builder, out ? arguments[2] : inside, 1, out ? inside : arguments[2], 1, bytes);
@@ -378,11 +423,14 @@ void emit_state_functions(Object *object) {
   DrawTable table = draw_table(object);
   bool orthogonal = table.used[DRAW_ORTHOGONAL];
   Helpers helpers = {.draws = emit_draws(object, table.used[DRAW_UNIFORM], table.used[DRAW_NORMAL] || orthogonal)};
-  LLVMValueRef find = emit_find(object), place = helpers.place = emit_place(object);
-  if (orthogonal) helpers.orthogonal = emit_orthogonal(object, &helpers.draws, place);
+  LLVMValueRef find = emit_find(object);
+  helpers.place = emit_place(object);
+  helpers.move_in = emit_move_elements(object, helpers.place, false);
+  helpers.move_out = emit_move_elements(object, helpers.place, true);
+  if (orthogonal) helpers.orthogonal = emit_orthogonal(object, helpers.place);
   emit_init(object, &helpers, &table);
-  emit_move(object, object->host_get, find, place, true);
-  emit_move(object, object->host_set, find, place, false);
+  emit_move(object, object->host_get, find, helpers.move_out, true);
+  emit_move(object, object->host_set, find, helpers.move_in, false);
   if (object->options->cuda) emit_gpu_state_functions(object);
   emit_error(object);
 }

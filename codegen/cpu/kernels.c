@@ -96,13 +96,16 @@ static void add_text_attribute(Emitter *emitter, LLVMValueRef function, const ch
   LLVMAddAttributeAtIndex(function, (LLVMAttributeIndex)LLVMAttributeFunctionIndex, attribute);
 }
 
-LLVMValueRef emit_function(Emitter *emitter, const char *name, LLVMTypeRef type) {
-  LLVMValueRef function = LLVMAddFunction(emitter->module, name, type);
-  LLVMSetLinkage(function, LLVMInternalLinkage);
-  const Processor *processor = emitter->processor;
+void carry_processor(Emitter *emitter, LLVMValueRef function, const Processor *processor) {
   add_text_attribute(emitter, function, "target-cpu", processor->name);
   add_text_attribute(emitter, function, "target-features", processor->features);
   if (processor->vector_bits == 512) add_text_attribute(emitter, function, "prefer-vector-width", "512");
+}
+
+LLVMValueRef emit_function(Emitter *emitter, const char *name, LLVMTypeRef type) {
+  LLVMValueRef function = LLVMAddFunction(emitter->module, name, type);
+  LLVMSetLinkage(function, LLVMInternalLinkage);
+  carry_processor(emitter, function, emitter->processor);
   unsigned nounwind = LLVMGetEnumAttributeKindForName("nounwind", 8);
   LLVMAddAttributeAtIndex(function, (LLVMAttributeIndex)LLVMAttributeFunctionIndex,
                           LLVMCreateEnumAttribute(emitter->context, nounwind, 0));

@@ -54,13 +54,8 @@ static void emit_reduce(Basis *b, LLVMValueRef vector) {
   turns_close(b->object, &twice, NULL);
 }
 
-static void emit_vector(Basis *b, const Draws *draws, LLVMValueRef vector, LLVMValueRef key) {
+static void emit_vector(Basis *b, LLVMValueRef vector) {
   Turns turns;
-  turns_open(b->object, &turns, b->length, NULL);
-  LLVMValueRef index = index_of(b, vector, turns.index);
-  LLVMValueRef drawn = glue_call(b->object, draws->normal, (LLVMValueRef[]){index, key}, 2);
-  store_narrow(b, drawn, element_at(b, vector, turns.index));
-  turns_close(b->object, &turns, NULL);
   emit_reduce(b, vector);
   LLVMValueRef norm = emit_square_root(b->object, emit_dot(b, vector, vector)), zero = LLVMConstReal(b->real, 0);
   LLVMValueRef some = LLVMBuildFCmp(b->builder, LLVMRealOGT, norm, zero, "");
@@ -71,12 +66,12 @@ static void emit_vector(Basis *b, const Draws *draws, LLVMValueRef vector, LLVMV
   turns_close(b->object, &turns, NULL);
 }
 
-/* void orthogonal(ptr to, ptr symbol, i64 rows, i64 columns, i32 key, double gain) */
-LLVMValueRef emit_orthogonal(Object *object, const Draws *draws, LLVMValueRef place) {
+/* void orthogonal(ptr to, ptr symbol, i64 rows, i64 columns, double gain), of normal numbers */
+LLVMValueRef emit_orthogonal(Object *object, LLVMValueRef place) {
   Emitter *emitter = &object->emitter;
   Basis b = {.object = object, .builder = emitter->builder, .place = place};
   b.real = LLVMDoubleTypeInContext(emitter->context);
-  LLVMTypeRef types[] = {emitter->pointer, emitter->pointer, emitter->i64, emitter->i64, emitter->i32, b.real};
+  LLVMTypeRef types[] = {emitter->pointer, emitter->pointer, emitter->i64, emitter->i64, b.real};
   LLVMTypeRef nothing = LLVMVoidTypeInContext(emitter->context);
   LLVMValueRef function = glue_declare(object, glue_name(object, "orthogonal"), nothing, types, COUNT_OF(types), false);
   LLVMValueRef arguments[COUNT_OF(types)], one = glue_long(object, 1);
@@ -92,11 +87,11 @@ LLVMValueRef emit_orthogonal(Object *object, const Draws *draws, LLVMValueRef pl
   b.along = LLVMBuildSelect(b.builder, high, columns, one, "");
   Turns vectors, turns;
   turns_open(object, &vectors, b.vectors, NULL);
-  emit_vector(&b, draws, vectors.index, arguments[4]);
+  emit_vector(&b, vectors.index);
   turns_close(object, &vectors, NULL);
   turns_open(object, &turns, LLVMBuildMul(b.builder, rows, columns, ""), NULL);
   LLVMValueRef element = glue_element(object, emitter->f32, b.to, turns.index);
-  store_narrow(&b, LLVMBuildFMul(b.builder, arguments[5], load_wide(&b, element), ""), element);
+  store_narrow(&b, LLVMBuildFMul(b.builder, arguments[4], load_wide(&b, element), ""), element);
   turns_close(object, &turns, NULL);
   LLVMBuildRetVoid(b.builder);
   return function;

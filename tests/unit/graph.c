@@ -252,6 +252,55 @@ static void a_dump_may_be_cut_down(void **state) {
                                      "  %3 = fold_sum %2 [| a:n b:3] (a, b) : f32[] \"sum\"\n  result z %3\n}\n");
 }
 
+/* Beside the plain way: each axis's place, at the stride that it has among the stored ones, its last cut into panels. */
+static int64_t place_of(const Symbol *symbol, int64_t index) {
+  int rank = symbol->type.rank;
+  int64_t digit[MAX_RANK], place = 0, stride = symbol->panel ? symbol->panel : 1;
+  for (int axis = rank - 1; axis >= 0; axis--) {
+    int64_t size = symbol->type.size[axis]->value;
+    digit[axis] = index % size, index /= size;
+  }
+  for (int k = rank - 1; k >= 0; k--) {
+    int axis = symbol->reordered ? symbol->order[k] : k;
+    if (symbol->panel && k == rank - 1) {
+      place += digit[axis] % symbol->panel;
+      continue;
+    }
+    place += digit[axis] * stride, stride *= symbol->type.size[axis]->value;
+  }
+  int last = symbol->reordered ? symbol->order[rank - 1] : rank - 1;
+  return symbol->panel ? place + digit[last] / symbol->panel * stride : place;
+}
+
+static void expect_places(const Symbol *symbol) {
+  StoredFactor factors[MAX_FACTORS];
+  int nfactors = symbol_factors(symbol, factors);
+  int64_t count = 1;
+  for (int k = 0; k < symbol->type.rank; k++) count *= symbol->type.size[k]->value;
+  for (int k = 0; k < nfactors; k++) assert_int_equal(factors[k].divisor, k ? factors[k - 1].modulus : 1);
+  if (nfactors > 0) assert_int_equal(factors[nfactors - 1].modulus, count);
+  for (int64_t k = 0; k < count; k++) assert_int_equal(stored_place(factors, nfactors, k), place_of(symbol, k));
+}
+
+static void states_lie_where_their_order_says(void **state) {
+  (void)state;
+  Symbol kernels = {.name = "w", .type = TYPE("8", "6", "3", "1")};
+  static const int8_t orders[][4] = {{0, 1, 2, 3}, {1, 2, 3, 0}, {2, 3, 1, 0}, {0, 2, 3, 1}, {3, 1, 0, 2}};
+  expect_places(&kernels);
+  for (int k = 0; k < COUNT_OF(orders); k++) {
+    kernels.reordered = true;
+    memcpy(kernels.order, orders[k], sizeof orders[k]);
+    int64_t last = kernels.type.size[orders[k][3]]->value;
+    for (int panel = 0; panel <= last; panel++) {
+      if (panel && last % panel) continue;
+      kernels.panel = panel;
+      expect_places(&kernels);
+    }
+  }
+  Symbol one = {.name = "b", .type = TYPE("1", "1")};
+  expect_places(&one);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test_setup_teardown(a_module_reads_back, set_up, tear_down),
@@ -259,6 +308,7 @@ int main(void) {
       cmocka_unit_test_setup_teardown(the_verifier_finds_faults, set_up, tear_down),
       cmocka_unit_test_setup_teardown(shapes_broadcast_as_numpys_do, set_up, tear_down),
       cmocka_unit_test_setup_teardown(a_dump_may_be_cut_down, set_up, tear_down),
+      cmocka_unit_test_setup_teardown(states_lie_where_their_order_says, set_up, tear_down),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

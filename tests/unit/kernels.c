@@ -176,18 +176,6 @@ static void *aligned(Arena *arena, int64_t bytes, int fill) {
   return memory;
 }
 
-/* Between the canonical order and the one in which a state lies for the kernels. */
-static void move_state(const Symbol *symbol, char *canonical, char *stored, bool in) {
-  StoredFactor factors[MAX_RANK];
-  int rank = symbol_factors(symbol, factors);
-  size_t bytes = (size_t)plan_element_bytes(symbol->type.dtype);
-  for (int64_t index = 0; index < (rank > 0 ? factors[0].modulus : 1); index++) {
-    int64_t place = stored_place(factors, rank, index);
-    char *outside = canonical + (size_t)index * bytes, *inside = stored + (size_t)place * bytes;
-    memcpy(in ? inside : outside, in ? outside : inside, bytes);
-  }
-}
-
 static int64_t buffer_address(const Plan *plan, const Code *code, const int64_t *frame, int id) {
   const Buffer *buffer = &plan->buffers.items[id];
   switch (buffer->memory) {
@@ -218,7 +206,8 @@ static void run_code(Plan *plan, const Code *code, Run *run, const bool *wanted)
   }
   char *state = aligned(arena, layout_states(plan, offsets), 0xFF);
   for (int k = 0; k < plan->module->symbols.count; k++) {
-    move_state(&plan->module->symbols.items[k], run->states[k].data, state + offsets[k], true);
+    const Symbol *symbol = &plan->module->symbols.items[k];
+    symbol_store(symbol, (size_t)plan_element_bytes(symbol->type.dtype), run->states[k].data, state + offsets[k]);
   }
   frame[frame_state(plan)] = (int64_t)(intptr_t)state;
   frame[frame_scratch(plan)] = (int64_t)(intptr_t)aligned(arena, plan->arena_bytes, 0xFF);
@@ -232,7 +221,7 @@ static void run_code(Plan *plan, const Code *code, Run *run, const bool *wanted)
   for (int k = 0; k < plan->module->symbols.count; k++) {
     const Symbol *symbol = &plan->module->symbols.items[k];
     run->states[k] = array_for(arena, &symbol->type, false, run->dims);
-    move_state(symbol, run->states[k].data, state + offsets[k], false);
+    symbol_load(symbol, (size_t)plan_element_bytes(symbol->type.dtype), state + offsets[k], run->states[k].data);
   }
 }
 

@@ -5,6 +5,7 @@
 #include <setjmp.h>
 #include <cmocka.h>
 #include <math.h>
+#include <string.h>
 
 static void expect_near(double got, double expected, double tolerance, const char *what) {
   if (fabs(got - expected) <= tolerance * fmax(1, fabs(expected))) return;
@@ -24,6 +25,29 @@ static void philox_known_answers(void **state) {
     assert_int_equal(counter[0], rows[k][3]);
     assert_int_equal(counter[1], rows[k][4]);
   }
+}
+
+/* What the method promises: sqrt(-2 log u) cos(2 pi v) within 2^-40 of itself, and then rounded to f32. */
+static void normal_numbers(void **state) {
+  (void)state;
+  enum { COUNT = 100000, SEED = 7 };
+  Arena *arena = arena_new();
+  Module *module = module_new(arena, NULL, "test");
+  Type type = type_of(F32, 1, (const Dim *[]){dim_constant(module, COUNT)});
+  Symbol symbol = {.name = "net.w", .type = type, .init = {.kind = INIT_NORMAL, .a = 1}};
+  Array array = array_for(arena, &type, false, NULL);
+  initialise(&symbol, SEED, &array);
+  uint64_t name = hash_bytes(symbol.name, strlen(symbol.name));
+  uint32_t key = random_key(random_key((uint32_t)(name ^ name >> 32), SEED), 0);
+  for (uint32_t i = 0; i < COUNT; i++) {
+    uint32_t word[2] = {i, 0};
+    philox(word, key);
+    double u = ((double)word[0] + 1) / 4294967296.0, quarter = (double)word[1] / 4294967296.0 - 0.25;
+    double turn = quarter <= 0.25 ? -quarter : quarter - 0.5; /* cos(2 pi v) = sin(2 pi turn) */
+    double z = sqrt(-2 * log(u)) * sin(6.283185307179586 * turn), tolerance = fabs(z) * (0x1p-24 + 0x1p-40);
+    if (fabs(array_get(&array, i) - z) > tolerance) fail_msg("%u: got %.9g, expected %.17g", i, array_get(&array, i), z);
+  }
+  arena_free(arena);
 }
 
 static void initial_values(void **state) {
@@ -68,6 +92,7 @@ static void initial_values(void **state) {
 }
 
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(philox_known_answers), cmocka_unit_test(initial_values)};
+  const struct CMUnitTest tests[] = {cmocka_unit_test(philox_known_answers), cmocka_unit_test(normal_numbers),
+                                     cmocka_unit_test(initial_values)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
