@@ -87,7 +87,7 @@ struct Stages {
   Vec(StageCode *) codes;
 };
 Stages *stages_new(Arena *arena, Emitter **emitters, int count);
-void stages_count(Stages *stages, LLVMModuleRef module); /* what the first emitter's module has by now: code too */
+void stages_count(Stages *stages, LLVMModuleRef module); /* its functions fill the first emitter too */
 
 /* debug.c: the emitter gets debug information, whose unit is this source. Between begin and end the builder's instructions
  * belong to the place; these do nothing without -g. To be finished before code is generated. */

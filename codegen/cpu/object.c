@@ -165,11 +165,12 @@ static void fill_module(Object *object) {
   declare_state_functions(object);
   declare_entries(object);
   for (int k = 0; k < object->count; k++) place_states(object, k);
+  describe_symbols(object);
+  emit_state_functions(object);
+  stages_count(object->emitter.stages, object->emitter.module);
   for (int k = 0; k < object->count && !object->options->cuda; k++) emit_kernels(object, k);
   if (!object->options->cuda) emit_executor(object);
   for (int k = 0; k < object->count; k++) emit_entry(object, k);
-  describe_symbols(object);
-  emit_state_functions(object);
   describe_model(object);
 }
 

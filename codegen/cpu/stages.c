@@ -221,6 +221,11 @@ static int64_t count_instructions(LLVMValueRef function) {
   return count;
 }
 
+void stages_count(Stages *stages, LLVMModuleRef module) {
+  LLVMValueRef function = LLVMGetFirstFunction(module);
+  for (; function; function = LLVMGetNextFunction(function)) stages->filled[0] += count_instructions(function);
+}
+
 static void make_code(Stages *stages, StageCode *code, const Emitter *asker, const Key *key) {
   int least = 0;
   for (int k = 1; k < stages->nemitters; k++) {
