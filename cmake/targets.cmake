@@ -33,6 +33,9 @@ if(EXISTS ${CMAKE_SOURCE_DIR}/command/main/nnc.c)
   target_link_libraries(nnc PRIVATE nnc_command)
   # A model for CUDA that is loaded into nnc (model.so) calls the runtime's functions there.
   target_link_options(nnc PRIVATE "-Wl,--export-dynamic-symbol=nn_cuda_*")
+  # codegen/cpu/object.c looks for this one by its name.
+  set_target_properties(nnc PROPERTIES NNC_LLVM_ARCHIVES ON)
+  target_link_options(nnc PRIVATE "-Wl,--export-dynamic-symbol=_ZN4llvm31install_bad_alloc_error_handler*")
   # The same as -DNNC_LLVM=OFF gives, from the same libraries: what stands in for codegen/cpu comes before it.
   if(NNC_LLVM)
     add_executable(nnc_light EXCLUDE_FROM_ALL command/main/nnc.c codegen/none/none.c)
