@@ -33,8 +33,8 @@ if(EXISTS ${CMAKE_SOURCE_DIR}/command/main/nnc.c)
   target_link_libraries(nnc PRIVATE nnc_command)
   # A model for CUDA that is loaded into nnc (model.so) calls the runtime's functions there.
   target_link_options(nnc PRIVATE "-Wl,--export-dynamic-symbol=nn_cuda_*")
+  set_target_properties(nnc PROPERTIES NNC_LLVM_ARCHIVES ${NNC_LLVM_ARCHIVES})
   # codegen/cpu/object.c looks for this one by its name.
-  set_target_properties(nnc PROPERTIES NNC_LLVM_ARCHIVES ON)
   target_link_options(nnc PRIVATE "-Wl,--export-dynamic-symbol=_ZN4llvm31install_bad_alloc_error_handler*")
   # The same as -DNNC_LLVM=OFF gives, from the same libraries: what stands in for codegen/cpu comes before it.
   if(NNC_LLVM)
