@@ -68,11 +68,8 @@ static double unary_change(Op op, double a, double e) {
   }
 }
 
-/* Not finite somewhere: certain only where the operands are. */
-static double special(double y, bool exact, bool any_nan) {
-  if (exact) return 0;
-  return isnan(y) && any_nan ? 0 : INFINITY;
-}
+/* NaN, and nothing else in f32. */
+static bool surely_nan(double value, double bound) { return isnan(value) && bound == 0; }
 
 static void bound_unary(const BoundsOf *of, Id id, double *out) {
   const Node *node = graph_node(of->graph, id);
@@ -82,7 +79,7 @@ static void bound_unary(const BoundsOf *of, Id id, double *out) {
     if (node->type.dtype != F32) {
       out[i] = e;
     } else if (!isfinite(a) || !isfinite(y)) {
-      out[i] = special(y, e == 0, isnan(a));
+      out[i] = e == 0 ? 0 : INFINITY;
     } else {
       out[i] = rounding(node->op, y, a, 0) + (e == 0 ? 0 : unary_change(node->op, a, e));
     }
@@ -156,7 +153,8 @@ static double binary_bound(Op op, double a, double ea, double b, double eb, doub
   bool truth = (op_info[op].flags & TRUTH) != 0;
   if (op == OP_div && b == 0) return INFINITY; /* the sign of a zero is no one's promise */
   if (ea == 0 && eb == 0 && (truth || !isfinite(a) || !isfinite(b) || !isfinite(y))) return 0;
-  if (!isfinite(a) || !isfinite(b) || !isfinite(y)) return special(y, false, isnan(a) || isnan(b));
+  if (!isfinite(a) || !isfinite(b) || !isfinite(y))
+    return isnan(y) && (surely_nan(a, ea) || surely_nan(b, eb)) ? 0 : INFINITY;
   return binary_change(op, a, ea, b, eb, y) + rounding(op, y, a, b);
 }
 
