@@ -200,8 +200,8 @@ static bool clip_gradients(Builder *b, Gradients *g, const Expression *clip) {
     if (graph_type(graph, square)->rank > 0) square = graph_fold_axes(graph, OP_fold_sum, square, folded, false);
     total = total ? graph_binary(graph, OP_add, total, square) : square;
   }
-  Id norm = graph_binary(graph, OP_add, graph_unary(graph, OP_sqrt, total), graph_number(graph, F32, 1e-6));
-  Id scale = graph_binary(graph, OP_min, graph_binary(graph, OP_div, limit, norm), graph_number(graph, F32, 1));
+  Id least = graph_number(graph, F32, 1e-6), norm = graph_binary(graph, OP_add, graph_unary(graph, OP_sqrt, total), least);
+  Id one = graph_number(graph, F32, 1), scale = graph_binary(graph, OP_min, graph_binary(graph, OP_div, limit, norm), one);
   for (int k = 0; k < g->gradients.count; k++) {
     g->gradients.items[k] = graph_binary(graph, OP_mul, g->gradients.items[k], scale);
   }

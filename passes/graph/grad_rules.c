@@ -14,7 +14,7 @@
 
 #include "passes/graph/rewrite.h"
 
-/* ---- a notation for formulas ---- */
+/* ---- a notation for formulas: one argument of a call makes nodes, since C leaves open which of several would come first ---- */
 
 static Id neg(Backward *b, Id x) { return graph_unary(b->graph, OP_neg, x); }
 static Id add(Backward *b, Id x, Id z) { return graph_binary(b->graph, OP_add, x, z); }
@@ -64,7 +64,28 @@ RULE(none) {
 
 /* 2y, but infinite where y = 0, so that dividing by it gives 0 there to any order. */
 static Id twice_or_infinite(Backward *b, Id y) {
-  return where(b, equal(b, y, number(b, y, 0)), number(b, y, INFINITY), mul(b, number(b, y, 2), y));
+  Id twice = mul(b, number(b, y, 2), y), infinite = number(b, y, INFINITY);
+  return where(b, equal(b, y, number(b, y, 0)), infinite, twice);
+}
+
+static Id slope_of_tanh(Backward *b, Id y) {
+  Id square = mul(b, y, y);
+  return sub(b, number(b, y, 1), square);
+}
+
+static Id back_through_erf(Backward *b, Id x, Id g) {
+  Id bell = graph_unary(b->graph, OP_exp, neg(b, mul(b, x, x)));
+  return mul(b, mul(b, g, number(b, x, M_2_SQRTPI)), bell);
+}
+
+/* g where x < z, else 0; and the other way round */
+static Id where_less(Backward *b, Id x, Id z, Id g) {
+  Id zero = number(b, g, 0);
+  return where(b, less(b, x, z), g, zero);
+}
+static Id unless_less(Backward *b, Id x, Id z, Id g) {
+  Id zero = number(b, g, 0);
+  return where(b, less(b, x, z), zero, g);
 }
 
 UNARY(neg, neg(b, g))
@@ -73,8 +94,8 @@ UNARY(log, quotient(b, g, x))
 UNARY(sqrt, quotient(b, g, twice_or_infinite(b, y)))
 UNARY(sin, mul(b, g, graph_unary(b->graph, OP_cos, x)))
 UNARY(cos, neg(b, mul(b, g, graph_unary(b->graph, OP_sin, x))))
-UNARY(tanh, mul(b, g, sub(b, number(b, y, 1), mul(b, y, y))))
-UNARY(erf, mul(b, mul(b, g, number(b, x, M_2_SQRTPI)), graph_unary(b->graph, OP_exp, neg(b, mul(b, x, x)))))
+UNARY(tanh, mul(b, g, slope_of_tanh(b, y)))
+UNARY(erf, back_through_erf(b, x, g))
 UNARY(cast, g) /* what is reached is f32 on both sides */
 
 BINARY(add, g, g)
@@ -84,8 +105,8 @@ BINARY(div, quotient(b, g, z), neg(b, quotient(b, mul(b, g, y), z)))
 BINARY(mod, g, neg(b, mul(b, g, graph_binary(b->graph, OP_floordiv, x, z))))
 /* z at ties, and z where either is NaN: exactly one of the two gets g. x is asked through y, which lies on the same side of
  * z: then relu's gradient needs only what the next layer keeps anyway. */
-BINARY(max, where(b, less(b, z, y), g, number(b, g, 0)), where(b, less(b, z, y), number(b, g, 0), g))
-BINARY(min, where(b, less(b, y, z), g, number(b, g, 0)), where(b, less(b, y, z), number(b, g, 0), g))
+BINARY(max, where_less(b, z, y, g), unless_less(b, z, y, g))
+BINARY(min, where_less(b, y, z, g), unless_less(b, y, z, g))
 
 /* d/dx x**z. At x = 0 and z < 1 the power x**(z-1) has a pole: taking the exponent 1 there makes it 0. */
 static Id power_by_base(Backward *b, Id x, Id z) {
@@ -102,7 +123,7 @@ static Id power_by_base(Backward *b, Id x, Id z) {
 
 /* d/dz x**z = x**z log x; 0 where x <= 0: log has no value there. */
 static Id power_by_exponent(Backward *b, Id x, Id y) {
-  Id safe = where(b, less(b, number(b, x, 0), x), x, number(b, x, 1));
+  Id one = number(b, x, 1), safe = where(b, less(b, number(b, x, 0), x), x, one);
   return mul(b, y, graph_unary(b->graph, OP_log, safe));
 }
 
@@ -142,7 +163,8 @@ static Id linear_index(Backward *b, const Map *map, const Type *operand, const I
       inside = both(b, inside, equal(b, graph_binary(b->graph, OP_mod, place, divisor), zero));
       place = graph_binary(b->graph, OP_floordiv, place, divisor);
     }
-    inside = both(b, inside, both(b, graph_binary(b->graph, OP_le, zero, place), less(b, place, size)));
+    Id below = less(b, place, size);
+    inside = both(b, inside, both(b, graph_binary(b->graph, OP_le, zero, place), below));
     index = add(b, mul(b, index, size), place);
   }
   return where(b, inside, index, graph_number(b->graph, I32, -1));
@@ -306,8 +328,10 @@ static Id extreme_by_question(Backward *b, const Space *space, const Type *opera
   Space window = *space;
   window.nresult = space->ndims;
   Id index = graph_number(b->graph, I32, 0);
-  for (int d = space->nresult; d < space->ndims; d++)
-    index = add(b, mul(b, index, size_of(b, space->extent[d])), iota_along(b, space->ndims, space->extent, d));
+  for (int d = space->nresult; d < space->ndims; d++) {
+    Id own = iota_along(b, space->ndims, space->extent, d);
+    index = add(b, mul(b, index, size_of(b, space->extent[d])), own);
+  }
   Id cotangent = over_space(b, space, g);
   Id mine = equal(b, over_space(b, space, found), index);
   return view_back(b, &window, operand, where(b, mine, cotangent, number(b, cotangent, 0)));
@@ -386,8 +410,9 @@ static Id single_gather_back(Backward *b, const Node *node, Id index, const Type
   map = &of_index.map[0];
   for (int k = 0; k < node->batch; k++) map->axis[map->naxes++] = axis_of(module, k);
   for (int k = 0; k < extra; k++) map->axis[map->naxes++] = axis_at(dim_constant(module, 0));
-  Id mine = equal(b, iota_along(b, type->rank, type->size, axis), graph_view(b->graph, index, &of_index, 0));
-  return where(b, mine, graph_view(b->graph, g, &of_g, 0), zeros(b, *type));
+  Id wanted = graph_view(b->graph, index, &of_index, 0);
+  Id mine = equal(b, iota_along(b, type->rank, type->size, axis), wanted), nothing = zeros(b, *type);
+  return where(b, mine, graph_view(b->graph, g, &of_g, 0), nothing);
 }
 
 static Id gather_back(Backward *b, const Node *node, Id g) {

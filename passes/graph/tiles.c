@@ -45,12 +45,14 @@ static void result2(Graph *g, const Id *m, Id *out) {
 static void picture4(Graph *g, const Id *d, Id *out) {
   Id even = sub(g, d[4], times(g, 4, d[2])), odd = sub(g, d[3], times(g, 4, d[1]));
   Id even2 = sub(g, d[4], d[2]), odd2 = times(g, 2, sub(g, d[3], d[1]));
-  out[0] = add(g, times(g, 4, d[0]), sub(g, d[4], times(g, 5, d[2])));
+  Id rest = sub(g, d[4], times(g, 5, d[2]));
+  out[0] = add(g, times(g, 4, d[0]), rest);
   out[1] = add(g, even, odd);
   out[2] = sub(g, even, odd);
   out[3] = add(g, even2, odd2);
   out[4] = sub(g, even2, odd2);
-  out[5] = add(g, times(g, 4, d[1]), sub(g, d[5], times(g, 5, d[3])));
+  Id rest2 = sub(g, d[5], times(g, 5, d[3]));
+  out[5] = add(g, times(g, 4, d[1]), rest2);
 }
 
 static void kernel4(Graph *g, const Id *w, Id *out) {
