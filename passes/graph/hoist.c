@@ -1,8 +1,8 @@
 /* Pass hoist: what a loop need not compute turn by turn is computed in front of it.
  *
- * A product of a value that is ahead of the loop with one that every turn has (an input of the turn by a slice of the
- * weights) becomes one large product over all turns, whose result the loop reads as a slice: a tile then has trips times the
- * rows. What the product ends up in goes along if it is no larger. What every turn computes alike is computed once and
+ * Where a turn has few rows, a product of a value that is ahead of the loop with one that every turn has (an input of the
+ * turn by a slice of the weights) becomes one large product over all turns, whose result the loop reads as a slice: a tile
+ * then has trips times the rows. What the product ends up in goes along if it is no larger. What every turn computes alike is computed once and
  * captured. And weights that a turn's product reads across, so that each turn would transpose them, are transposed once. */
 #include "passes/graph/scans.h"
 
@@ -21,7 +21,8 @@ typedef struct Hoist {
 static void hoist_ahead(Hoist *hoist, Id id) {
   const Node *node = graph_node(hoist->body, id);
   if (node->op != OP_contract || hoist->depends[id] != AHEAD) return;
-  if (hoist->depends[node->operands[0]] != INVARIANT && hoist->depends[node->operands[1]] != INVARIANT) return;
+  int ahead = hoist->depends[node->operands[0]] == AHEAD ? 0 : 1;
+  if (hoist->depends[node->operands[1 - ahead]] != INVARIANT || turn_fills_tiles(node->space, ahead)) return;
   bool *stays = NEW_ARRAY(hoist->body->module->arena, bool, hoist->body->nodes.count);
   for (Id other = 1; other < hoist->body->nodes.count; other++) stays[other] = hoist->depends[other] == AHEAD;
   Id end = end_of_chain(hoist->body, id, hoist->users, stays);

@@ -83,6 +83,21 @@ Id end_of_chain(const Graph *body, Id id, const int *users, const bool *stays) {
   }
 }
 
+static bool map_reads(const Map *map, int dim) {
+  for (int a = 0; a < map->naxes; a++)
+    for (int t = 0; t < map->axis[a].nterms; t++)
+      if (map->axis[a].dim[t] == dim) return true;
+  return false;
+}
+
+bool turn_fills_tiles(const Space *space, int k) {
+  enum { TILES_ROWS = 32 }; /* a few tiles' */
+  double rows = 1;
+  for (int d = 0; d < space->nresult; d++)
+    if (map_reads(&space->map[k], d) && !map_reads(&space->map[1 - k], d)) rows *= (double)space->extent[d]->high;
+  return rows >= TILES_ROWS;
+}
+
 /* ---- values of all turns ---- */
 
 Outside outside_new(Graph *to, const Scan *scan, const Id *operands, const Depends *depends) {

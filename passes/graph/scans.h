@@ -23,6 +23,10 @@ double stacked_bytes(const Scan *scan, const Type *type);
  * sum of two products rather than both. `stays` tells of each node whether it may be part of the chain. */
 Id end_of_chain(const Graph *body, Id id, const int *users, const bool *stays);
 
+/* Whether a turn's product has tiles full of rows, at the bounds, that come with operand k alone; the other is what all turns
+ * share. Products of all turns at once then win nothing: they must be written and read again from afar. */
+bool turn_fills_tiles(const Space *space, int k);
+
 /* Nodes of a body, built once more outside of it. */
 typedef struct Outside {
   Graph *to;

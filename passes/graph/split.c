@@ -1,10 +1,10 @@
 /* Pass split: products by parts, where not all of a product is wanted at one place.
  *
- * In a loop, a product with a concatenation, concat(x, s) @ w, is a sum of products by slices of w, if some part follows from
- * what is known ahead of the loop and some does not: the one can then be computed for all turns at once. And a product of
- * which only a slice is read computes that slice: the gradient by concat(x, s) where nobody asks for x's. Where each turn
- * reads weights across, along the folded dim, so that a tile would want them transposed, they are turned round by a view of
- * its own, which pass hoist moves in front of the loop. */
+ * In a loop whose turns have few rows, a product with a concatenation, concat(x, s) @ w, is a sum of products by slices of
+ * w, if some part follows from what is known ahead of the loop and some does not: the one can then be computed for all turns
+ * at once. And a product of which only a slice is read computes that slice: the gradient by concat(x, s) where nobody asks
+ * for x's. Where each turn reads weights across, along the folded dim, so that a tile would want them transposed, they are
+ * turned round by a view of its own, which pass hoist moves in front of the loop. */
 #include "passes/graph/scans.h"
 
 typedef struct Users {
@@ -109,7 +109,7 @@ static Id split_product(Graph *to, const Graph *from, Id id, const Id *renamed, 
   const Node *node = graph_node(from, id);
   for (int k = 0; node->op == OP_contract && k < 2; k++) {
     const Node *concat = graph_node(from, node->operands[k]);
-    if (concat->op != OP_concat || !parts_differ(user, concat)) continue;
+    if (concat->op != OP_concat || !parts_differ(user, concat) || turn_fills_tiles(node->space, k)) continue;
     Id sum = split_operand(to, node, concat, k, renamed);
     if (sum) return sum;
   }
