@@ -106,9 +106,10 @@ static void differentiate(Builder *b, Gradients *g) {
   for (int s = 0; s < g->symbols.count; s++) {
     for (int k = 0; k < b->level->reads.count; k++) {
       Read read = b->level->reads.items[k];
+      if (read.symbol != g->symbols.items[s] || !g->reached[read.id]) continue;
       bool seen = false;
       for (int j = 0; j < by.count; j++) seen |= by.items[j] == read.id;
-      if (read.symbol != g->symbols.items[s] || !g->reached[read.id] || seen) continue;
+      if (seen) continue;
       PUSH(b->arena, &by, read.id);
       PUSH(b->arena, &owner, s);
     }

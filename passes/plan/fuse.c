@@ -24,6 +24,8 @@ typedef struct Group {
   bool gone; /* joined to another */
 } Group;
 
+typedef Vec(int) Indices;
+
 typedef struct Fusion {
   Plan *plan;
   const TargetCosts *costs;
@@ -31,6 +33,9 @@ typedef struct Fusion {
   uint64_t *before; /* count rows of `words`: bit b of row a: a must precede b */
   int words;
   Group *groups;
+  Indices *users; /* by buffer: the kernels that read or write it, as they were at first */
+  int *into;      /* by kernel: itself, or what it was joined to */
+  int *seen;      /* by kernel: the last mark that it got for sharing a buffer with another */
 } Fusion;
 
 /* ---- what must precede what ---- */
@@ -43,10 +48,15 @@ static void set_precedes(Fusion *fusion, int a, int b) {
   fusion->before[(size_t)a * fusion->words + b / 64] |= (uint64_t)1 << (b % 64);
 }
 
-static void add_row(Fusion *fusion, int to, int from) {
+/* True if there was something in it that `to` did not have. */
+static bool add_row(Fusion *fusion, int to, int from) {
+  uint64_t *row = fusion->before + (size_t)to * fusion->words, *more = fusion->before + (size_t)from * fusion->words;
+  uint64_t added = 0;
   for (int w = 0; w < fusion->words; w++) {
-    fusion->before[(size_t)to * fusion->words + w] |= fusion->before[(size_t)from * fusion->words + w];
+    added |= more[w] & ~row[w];
+    row[w] |= more[w];
   }
+  return added != 0;
 }
 
 /* Two that only write one buffer write different parts of it (concat), but for a carry: it is set before its loop, and
@@ -108,8 +118,6 @@ static void order_all(Fusion *fusion, int a, int b) {
   }
 }
 
-typedef Vec(int) Indices;
-
 /* The buffers that a kernel reads or writes, some of them more than once. */
 static void list_buffers(const Kernel *kernel, Arena *arena, Indices *buffers) {
   buffers->count = 0;
@@ -124,31 +132,51 @@ static void list_buffers(const Kernel *kernel, Arena *arena, Indices *buffers) {
 /* Only those that share a buffer can be ordered by it: with many kernels that is much fewer than all pairs. */
 static void order_pairs(Fusion *fusion, Arena *arena) {
   Plan *plan = fusion->plan;
-  Indices *users = NEW_ARRAY(arena, Indices, plan->buffers.count), buffers = {0};
+  Indices buffers = {0};
+  fusion->users = NEW_ARRAY(plan->module->arena, Indices, plan->buffers.count);
   int *compared = NEW_ARRAY(arena, int, fusion->count); /* a: with which b it was last, plus one */
   for (int b = 0; b < fusion->count; b++) {
     list_buffers(&plan->kernels.items[b], arena, &buffers);
     for (int k = 0; k < buffers.count; k++) {
-      Indices *others = &users[buffers.items[k]];
+      Indices *others = &fusion->users[buffers.items[k]];
       if (others->count > 0 && others->items[others->count - 1] == b) continue;
       for (int j = 0; j < others->count; j++) {
         int a = others->items[j];
         if (compared[a] != b + 1 && kernel_must_precede(plan, a, b)) order_all(fusion, a, b);
         compared[a] = b + 1;
       }
-      PUSH(arena, others, b);
+      PUSH(plan->module->arena, others, b);
     }
   }
 }
 
-static void close_order(Fusion *fusion) {
-  Arena *arena = arena_new();
-  order_pairs(fusion, arena);
-  arena_free(arena);
-  for (int a = fusion->count - 1; a >= 0; a--) {
-    for (int b = a + 1; b < fusion->count; b++) {
-      if (precedes(fusion, a, b)) add_row(fusion, a, b);
+/* Marks all that share a buffer with kernel k: no others can be joined to it. */
+static void mark_sharers(Fusion *fusion, Arena *arena, int k, int mark) {
+  Indices buffers = {0};
+  list_buffers(&fusion->plan->kernels.items[k], arena, &buffers);
+  for (int i = 0; i < buffers.count; i++) {
+    const Indices *users = &fusion->users[buffers.items[i]];
+    for (int j = 0; j < users->count; j++) {
+      int user = users->items[j];
+      while (fusion->into[user] != user) user = fusion->into[user];
+      fusion->seen[user] = mark;
     }
+  }
+}
+
+/* From the last on, so that rows of those behind are closed; what an earlier one has brought in has brought its own. */
+static void close_order(Fusion *fusion, Arena *arena) {
+  order_pairs(fusion, arena);
+  size_t bytes = (size_t)fusion->words * sizeof(uint64_t);
+  uint64_t *direct = arena_alloc(arena, bytes);
+  for (int a = fusion->count - 1; a >= 0; a--) {
+    uint64_t *row = fusion->before + (size_t)a * fusion->words;
+    memcpy(direct, row, bytes);
+    memset(row, 0, bytes);
+    for (int b = a + 1; b < fusion->count; b++) {
+      if (direct[b / 64] >> (b % 64) & 1 && !precedes(fusion, a, b)) add_row(fusion, a, b);
+    }
+    for (int w = 0; w < fusion->words; w++) row[w] |= direct[w];
   }
 }
 
@@ -164,15 +192,17 @@ static bool may_join(const Fusion *fusion, int a, int b) {
 
 /* b becomes part of a: what either precedes, both do. */
 static void join_order(Fusion *fusion, int a, int b) {
-  add_row(fusion, a, b);
+  bool grew = add_row(fusion, a, b);
   for (int k = 0; k < fusion->count; k++) {
-    if (k != a && (precedes(fusion, k, a) || precedes(fusion, k, b))) {
-      set_precedes(fusion, k, a);
-      add_row(fusion, k, a);
-    }
+    if (k == a || fusion->groups[k].gone) continue;
+    bool first = precedes(fusion, k, a);
+    if (first ? !grew : !precedes(fusion, k, b)) continue;
+    set_precedes(fusion, k, a);
+    add_row(fusion, k, a);
   }
   fusion->before[(size_t)a * fusion->words + a / 64] &= ~((uint64_t)1 << (a % 64));
   fusion->before[(size_t)a * fusion->words + b / 64] &= ~((uint64_t)1 << (b % 64));
+  fusion->into[b] = a;
 }
 
 static Stage *stage_of(const Fusion *fusion, int k) { return &fusion->plan->kernels.items[k].stages.items[0]; }
@@ -346,12 +376,15 @@ static bool try_join_stages(Fusion *fusion, int a, int b) {
 
 /* Later stages are tried against the nearest one first: mostly it made their operand. What they made together may have had
  * other operands from stages before. */
-static void join_stages(Fusion *fusion) {
+static void join_stages(Fusion *fusion, Arena *arena) {
   for (int b = 1; b < fusion->count; b++) {
     if (fusion->groups[b].gone) continue;
     int joined = b;
+    mark_sharers(fusion, arena, b, b);
     for (int a = b - 1; a >= 0; a--) {
-      if (!fusion->groups[a].gone && try_join_stages(fusion, a, joined)) joined = a;
+      if (fusion->groups[a].gone || fusion->seen[a] != b || !try_join_stages(fusion, a, joined)) continue;
+      joined = a;
+      mark_sharers(fusion, arena, a, b);
     }
   }
 }
@@ -562,10 +595,12 @@ static void join_close(Fusion *fusion) {
   }
 }
 
-static void join_groups(Fusion *fusion) {
+static void join_groups(Fusion *fusion, Arena *arena) {
   for (int b = 1; b < fusion->count; b++) {
-    for (int a = b - 1; a >= 0 && !fusion->groups[b].gone; a--) {
-      if (!fusion->groups[a].gone) try_join_groups(fusion, a, b, 1);
+    const Group *group = &fusion->groups[b];
+    for (int k = 0; !group->gone && k < group->stages.count; k++) mark_sharers(fusion, arena, group->stages.items[k], -b);
+    for (int a = b - 1; a >= 0 && !group->gone; a--) {
+      if (!fusion->groups[a].gone && fusion->seen[a] == -b) try_join_groups(fusion, a, b, 1);
     }
   }
 }
@@ -669,8 +704,12 @@ void plan_fuse(Plan *plan, const TargetCosts *target, bool close) {
   if (count == 0) return;
   fusion.before = arena_alloc(plan->module->arena, bytes);
   fusion.groups = NEW_ARRAY(plan->module->arena, Group, count);
-  close_order(&fusion);
-  join_stages(&fusion);
+  fusion.seen = NEW_ARRAY(plan->module->arena, int, count);
+  fusion.into = NEW_ARRAY(plan->module->arena, int, count);
+  for (int k = 0; k < count; k++) fusion.into[k] = k;
+  Arena *arena = arena_new();
+  close_order(&fusion, arena);
+  join_stages(&fusion, arena);
   drop_dead_stores(&fusion);
   for (int k = 0; k < count; k++) {
     const Stage *stage = stage_of(&fusion, k);
@@ -681,7 +720,8 @@ void plan_fuse(Plan *plan, const TargetCosts *target, bool close) {
   }
   const uint64_t *stage_order = arena_copy(plan->module->arena, fusion.before, bytes);
   if (close) join_close(&fusion);
-  join_groups(&fusion);
+  join_groups(&fusion, arena);
+  arena_free(arena);
   rebuild(&fusion, stage_order);
   /* Where stages of a task wait for each other's threads, four sides are more waiting than one copy. */
   if (costs->locals_share) plan_borders_of_tasks(plan);
